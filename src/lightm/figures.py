@@ -1,0 +1,132 @@
+"""Figures of the book: one matplotlib style, and a slider over pre-rendered frames that needs no kernel or network."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
+from io import BytesIO
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lightm.errors import LightMError
+
+# Okabe & Ito's palette (https://jfly.uni-koeln.de/color/): told apart with any colour vision; yellow left out, it is
+# too faint on white. Black first would look like an axis, so it comes last.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for the book: readable on a phone, colour-blind safe, the same in every chapter."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7.0, 3.5),
+            "figure.dpi": 110,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "font.size": 12,
+            "axes.titlesize": 12,
+            "axes.prop_cycle": plt.cycler(color=COLORS),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": False,
+            "grid.alpha": 0.3,
+            "lines.linewidth": 2.0,
+            "legend.frameon": False,
+            "image.cmap": "gray",
+            "image.interpolation": "nearest",
+        }
+    )
+
+
+def frames_slider(
+    frames: Sequence[Figure | np.ndarray | bytes], labels: Sequence[str], alt: str, caption: str = ""
+) -> "Slider":
+    """A slider that steps through pictures, alive in Jupyter and in the static page, also from file:// and offline.
+
+    Every frame is an ordinary <img> in the output; a slider shows one at a time. The first one is visible without
+    JavaScript. Arrow keys move the slider; a screen reader hears the label, and the alt text of the visible frame.
+
+    Args:
+        frames: one picture a step, all of one size: matplotlib figures (closed after rendering), uint8 arrays
+            (H, W) or (H, W, 3), or PNG files as bytes.
+        labels: one short text a frame, e.g. "step 3 of 8"; shown beside the slider.
+        alt: what the pictures show, for a reader who can't see them; each frame's label is added to it.
+        caption: a sentence under the slider, plain text.
+
+    Returns:
+        an object for the last line of a cell. The same input gives the same HTML.
+
+    Raises:
+        LightMError: no frames, not one label a frame, an empty alt text, or frames of different sizes.
+    """
+    if not frames or len(frames) != len(labels):
+        raise LightMError(f"frames_slider needs one label for each frame, not {len(labels)} for {len(frames)} frames.")
+    if not alt.strip():
+        raise LightMError("frames_slider needs an alt text that says what the pictures show.")
+    pngs = [png_bytes(frame) for frame in frames]
+    sizes = [Image.open(BytesIO(png)).size for png in pngs]
+    if len(set(sizes)) > 1:
+        raise LightMError(f"frames_slider needs frames of one size, not {sorted(set(sizes))}: use the same figsize.")
+    width, height = sizes[0]
+    key = hashlib.sha256(b"".join(pngs) + "\0".join([*labels, alt, caption]).encode()).hexdigest()[:12]
+
+    images = "\n".join(
+        f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" width="{width}" height="{height}" '
+        f'alt="{escape(alt)} ({escape(label)})" data-label="{escape(label)}" '
+        f'style="max-width:100%;height:auto;background:#fff"{" hidden" if step else ""}>'
+        for step, (png, label) in enumerate(zip(pngs, labels, strict=True))
+    )
+    # The handler is an attribute, not a script: it works when a front end inserts the output as HTML, and twice on a
+    # page. `hidden` alone would lose against a theme's `display: block` for images.
+    move = (
+        "const figure=this.closest('figure');"
+        "figure.querySelectorAll('img').forEach((image,step)=>{const on=step==this.value;image.hidden=!on;"
+        "image.style.display=on?'block':'none';if(on){figure.querySelector('output').value=image.dataset.label;"
+        "this.setAttribute('aria-valuetext',image.dataset.label);}});"
+    )
+    first = escape(labels[0])
+    html = (
+        f'<figure class="frames-slider" style="margin:0;max-width:{width}px">\n'
+        f"<style>.frames-slider img[hidden]{{display:none}}</style>\n"
+        f"{images}\n"
+        f'<div style="display:flex;flex-wrap:wrap;align-items:center;gap:0 0.75em">\n'
+        f'<input type="range" id="frames-{key}" min="0" max="{len(pngs) - 1}" value="0" step="1" autocomplete="off" '
+        f'aria-label="{escape(alt)}" aria-valuetext="{first}" oninput="{move}" '
+        f'style="flex:1 1 12em;min-width:8em;height:2.5em;accent-color:{COLORS[0]}">\n'
+        f'<output for="frames-{key}" style="flex:0 1 auto;min-width:8em">{first}</output>\n'
+        "</div>\n" + (f"<figcaption>{escape(caption)}</figcaption>\n" if caption else "") + "</figure>"
+    )
+    return Slider(html, f"[slider over {len(pngs)} pictures: {alt}]")
+
+
+class Slider:
+    """What frames_slider returns: HTML for a browser, one sentence where there is none."""
+
+    def __init__(self, html: str, text: str):
+        self.html, self.text = html, text
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def png_bytes(frame: Figure | np.ndarray | bytes) -> bytes:
+    """The frame as a PNG file; a figure is rendered at its own size (never cropped) and closed."""
+    if isinstance(frame, bytes):
+        return frame
+    out = BytesIO()
+    if isinstance(frame, Figure):
+        # No bbox_inches="tight": frames must keep one size. No Software entry: the same picture, the same bytes.
+        frame.savefig(out, format="png", bbox_inches=None, metadata={"Software": None})
+        plt.close(frame)
+    elif isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim in (2, 3):
+        Image.fromarray(frame).save(out, format="PNG")
+    else:
+        kind = f"{frame.dtype} array of shape {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise LightMError(f"frames_slider takes figures, uint8 arrays (H, W) or (H, W, 3), or PNG bytes, not a {kind}.")
+    return out.getvalue()
