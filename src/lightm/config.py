@@ -1,0 +1,290 @@
+"""The recipe of one run: frozen dataclasses read from a TOML file, every key checked before any work starts.
+
+    [data]   which cases, at which size          [model]  which network
+    [optim]  optimiser and learning-rate course  [train]  how long, how many at once
+    [eval]   what is scored at the end
+
+A recipe has one canonical text (`Config.to_toml`: every key, in this file's order) and thus one hash (`Config.sha256`).
+"""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lightm.errors import LightMError, suggest
+
+
+def _setting(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    choices: tuple | None = None,
+) -> Any:
+    """A dataclass field with what may stand in it: low <= value <= high, value > above, or one of `choices`."""
+    meta = {"doc": doc, "low": low, "above": above, "high": high, "choices": choices}
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    name: str = _setting("phantom-cxr", "data set, as `lightm info` lists them")
+    size: tuple[int, ...] = _setting((64, 64), "training size in pixels or voxels, one number an axis", low=1)
+    options: dict[str, Any] = field(
+        default_factory=dict, metadata={"doc": "options of the data set, e.g. cases and seed of a phantom"}
+    )
+    split: str = _setting(
+        "",
+        "committed split file, looked for in the recipe's folder and the folders above it; "
+        "empty: split by split_seed and ratios",
+    )
+    split_seed: int = _setting(0, "seed of the split if no file is named", low=0)
+    ratios: tuple[int, ...] = _setting((7, 1, 2), "train : validation : test", low=0)
+    normalise: str = _setting("auto", "how intensities become network input; auto: what suits the data set")
+    augment: bool = _setting(True, "flips, small affine moves and intensity changes while training")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    name: str = _setting("lightm-unet", "network, as `lightm info` lists them")
+    options: dict[str, Any] = field(
+        default_factory=dict, metadata={"doc": "constructor options of the network, e.g. width"}
+    )
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    name: str = _setting("adamw", "optimiser", choices=("sgd", "adam", "adamw"))
+    lr: float = _setting(1e-3, "learning rate at its highest", above=0)
+    weight_decay: float = _setting(
+        0.01, "weight decay of matrices; norms, biases and `_no_weight_decay` are spared", low=0
+    )
+    momentum: float = _setting(0.9, "sgd: momentum", low=0, high=1)
+    nesterov: bool = _setting(False, "sgd: Nesterov momentum")
+    betas: tuple[float, ...] = _setting((0.9, 0.999), "adam, adamw: averaging of gradient and square", low=0, high=1)
+    eps: float = _setting(1e-8, "adam, adamw: added to the denominator", above=0)
+    power: float = _setting(0.9, "poly course: lr * (1 - iteration / iterations) ** power; 0: constant", low=0)
+    warmup: int = _setting(0, "iterations of linear warm-up before it", low=0)
+    clip: float = _setting(0.0, "gradients longer than this (Euclidean norm) are shortened to it; 0: never", low=0)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    epochs: int = _setting(10, "epochs", low=1)
+    batch_size: int = _setting(4, "cases per optimiser step, over all processes", low=1)
+    accumulate: int = _setting(1, "parts a batch is run in, to save memory; the result is the same to rounding", low=1)
+    iterations_per_epoch: int = _setting(0, "optimiser steps called one epoch; 0: one pass over the cases", low=0)
+    validate_every: int = _setting(1, "epochs between validations; the last epoch always has one", low=1)
+    seed: int = _setting(0, "seed of weights, data order and augmentation", low=0)
+    precision: str = _setting("fp32", "fp32, or bf16 autocast (the scan stays in fp32)", choices=("fp32", "bf16"))
+    workers: int = _setting(0, "processes that prepare data; changes speed only", low=0)
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    batch_size: int = _setting(4, "cases per forward pass of an evaluation", low=1)
+    native: bool = _setting(True, "score the test cases also at their own size against the untouched mask")
+
+
+# Keys that change how fast a run is and nothing else: not part of the hash, free to differ on --resume.
+SPEED_ONLY = ("train.workers",)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole recipe. `folder` is where it was read from (to find its split file); it is no part of its identity."""
+
+    name: str = _setting("run", "name of the run; the file's name if left out")
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    folder: Path = field(default=Path("."), compare=False, repr=False)
+
+    def __post_init__(self):
+        if self.train.batch_size % self.train.accumulate:
+            parts, batch = self.train.accumulate, self.train.batch_size
+            raise LightMError(f"train.accumulate = {parts} must divide train.batch_size = {batch}.")
+        if len(self.data.ratios) != 3 or not self.data.ratios[0]:
+            given = list(self.data.ratios)
+            raise LightMError(
+                f"data.ratios = {given} must be three numbers, train : validation : test, the first above 0."
+            )
+        if len(self.optim.betas) != 2:
+            raise LightMError(f"optim.betas = {list(self.optim.betas)} must be two numbers.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dictionary (lists for tuples), as TOML and JSON hold it."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "folder"}
+
+    def to_toml(self) -> str:
+        """The canonical text: every key, in the order of the dataclasses, options sorted."""
+        lines, tables = [], self.to_dict()
+        lines.append(f"name = {_toml(tables.pop('name'))}")
+        for section, table in tables.items():
+            lines += ["", f"[{section}]"]
+            lines += [f"{key} = {_toml(value)}" for key, value in table.items() if key != "options"]
+            if table.get("options"):
+                lines += ["", f"[{section}.options]"]
+                lines += [f"{_key(key)} = {_toml(value)}" for key, value in sorted(table["options"].items())]
+        return "\n".join(lines) + "\n"
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted key -> value, for comparison: `{"optim.lr": 0.001, ...}`."""
+        return dict(_flatten(self.to_dict()))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what decides the result: the canonical settings without the name and `SPEED_ONLY` keys."""
+        text = json.dumps(self._decisive(), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _decisive(self) -> dict[str, Any]:
+        return {k: v for k, v in self.flat().items() if k != "name" and k not in SPEED_ONLY}
+
+    def difference(self, other: "Config") -> str:
+        """`key = here, there` for every setting that decides the result and differs; empty if none does."""
+        mine, theirs = self._decisive(), other._decisive()
+        keys = [k for k in mine | theirs if mine.get(k) != theirs.get(k)]
+        return "; ".join(f"{k} = {_shown(mine, k)} here, {_shown(theirs, k)} there" for k in keys)
+
+
+def load_config(path: str | Path, overrides: typing.Iterable[str] = ()) -> Config:
+    """Read a recipe (.toml), or the recipe inside a record of results/ (.json); apply `section.key=value` overrides.
+
+    Raises LightMError naming the key and the remedy: unknown key, wrong type, value out of range, unreadable file.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise LightMError(f"Can't read the recipe {path} ({reason}); recipes are experiments/*.toml.") from error
+    try:
+        table = json.loads(text)["config"] if path.suffix == ".json" else tomllib.loads(text)
+    except (ValueError, KeyError, TypeError) as error:
+        raise LightMError(f"{path} is not a recipe: {error}.") from error
+    table.setdefault("name", path.stem)
+    for override in overrides:
+        _apply(table, override)
+    return config_from_dict(table, folder=path.parent)
+
+
+def config_from_dict(table: dict[str, Any], folder: Path = Path(".")) -> Config:
+    """A checked `Config` from nested dictionaries; what is left out has its default."""
+    return _build(Config, table, "", folder=folder)
+
+
+def _build(cls: type, table: Any, prefix: str, **extra: Any) -> Any:
+    if not isinstance(table, dict):
+        raise LightMError(f"{prefix[:-1]} must be a section, [{prefix[:-1]}], not {_toml(table)}.")
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.name not in extra}
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, value in table.items():
+        if key not in fields:
+            raise LightMError(f"Unknown key {prefix + key!r}. {suggest(key, fields)}")
+        kind = hints[key]
+        if dataclasses.is_dataclass(kind):
+            values[key] = _build(kind, value, f"{prefix}{key}.")
+        else:
+            values[key] = _checked(prefix + key, value, kind, fields[key].metadata)
+    return cls(**values, **extra)
+
+
+def _checked(name: str, value: Any, kind: Any, meta: types.MappingProxyType) -> Any:
+    """`value` as `kind` if it is one, within its range; an integer is a fine float, but a bool is no number."""
+    if name == "train.precision" and value in ("fp16", "float16", "16-mixed"):
+        raise LightMError(
+            "train.precision = 'fp16' is refused: float16 ends at 65504, and networks with a selective scan run over "
+            "it into NaN; use 'bf16' (as fast, with float32's range) or 'fp32'."
+        )
+    origin, members = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin is tuple:
+        if not isinstance(value, list | tuple) or not value:
+            raise LightMError(f"{name} = {_toml(value)} must be a list of {_NOUN[members[0]]}s, such as [64, 64].")
+        return tuple(_checked(name, v, members[0], meta) for v in value)
+    if origin is float and type(value) is int:
+        value = float(value)
+    if type(value) is not origin:
+        raise LightMError(f"{name} = {_toml(value)} must be {_ARTICLE[origin]}.")
+    if meta.get("choices") and value not in meta["choices"]:
+        raise LightMError(f"{name} = {_toml(value)} is not known. {suggest(value, meta['choices'])}")
+    for bound, fine, words in (
+        ("low", lambda v, b: v >= b, "at least"),
+        ("above", lambda v, b: v > b, "more than"),
+        ("high", lambda v, b: v <= b, "at most"),
+    ):  # a NaN fails each of them
+        if meta.get(bound) is not None and not fine(value, meta[bound]):
+            raise LightMError(f"{name} = {_toml(value)} must be {words} {meta[bound]}.")
+    if origin is float and not value < float("inf"):
+        raise LightMError(f"{name} = {_toml(value)} must be finite.")
+    return dict(value) if origin is dict else value
+
+
+_NOUN = {int: "whole number", float: "number", str: "text"}
+_ARTICLE = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false", dict: "a section"}
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    """Set one `section.key=value`; the value is read as TOML, and as text where it is no TOML."""
+    dotted, sign, text = override.partition("=")
+    if not sign or not dotted.strip():
+        raise LightMError(f"{override!r} is not a setting; write section.key=value, such as optim.lr=1e-3.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, key = dotted.strip().split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise LightMError(f"Unknown key {dotted!r}: {section!r} is not a section.")
+    table[key] = value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _flatten(table: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _shown(flat: dict[str, Any], key: str) -> str:
+    return _toml(flat[key]) if key in flat else "unset"
+
+
+def _key(key: str) -> str:
+    bare = key and all(c.isascii() and (c.isalnum() or c in "-_") for c in key)
+    return key if bare else _toml(key)
+
+
+def _toml(value: Any) -> str:
+    """One TOML value. A JSON string is a TOML basic string (but for DEL), and Python writes floats as TOML does."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in sorted(value.items())) + "}"
+    return repr(value)
