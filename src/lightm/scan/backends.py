@@ -1,0 +1,78 @@
+"""The registry of scan backends, and which of them a tensor gets.
+
+A backend is a module of this folder, with `unavailable(device) -> str`: why it can't run on a device (empty if it can).
+To add one: write the module, add a line to `BACKENDS`, and, if it is fast, to `PREFERENCE`.
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+
+import torch
+
+from lightm.errors import LightMError, suggest
+
+log = logging.getLogger("lightm.scan")
+
+BACKENDS = {
+    "reference": "the definition, a loop over time",
+}
+
+# What "auto" tries, best first, by device type; every other device gets the last line.
+PREFERENCE = {
+    "cpu": ("reference",),
+    "other": ("reference",),
+}
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """Whether a backend can run here, and why (not)."""
+
+    available: bool
+    reason: str
+
+
+@cache
+def module(name: str) -> ModuleType:
+    """The backend's module, imported on first use (a compiler takes a while to import)."""
+    return import_module(f"lightm.scan.{name}")
+
+
+def status(name: str, device: torch.device) -> BackendStatus:
+    """Whether the backend `name` can run on tensors of `device`."""
+    try:
+        reason = module(name).unavailable(device)
+    except ImportError as error:
+        reason = f"it can't be imported ({error})"
+    return BackendStatus(not reason, reason or BACKENDS[name])
+
+
+def choose(name: str, device: torch.device) -> tuple[str, str]:
+    """The backend that tensors of `device` get, and why. Raises LightMError if `name` is unknown or can't run there."""
+    if name == "auto":
+        candidates = PREFERENCE.get(device.type, PREFERENCE["other"])
+    elif name in BACKENDS:
+        candidates = (name,)
+    else:
+        raise LightMError(f"Unknown scan backend {name!r}. {suggest(name, ['auto', *BACKENDS])}")
+
+    passed_over = []
+    for candidate in candidates:
+        found = status(candidate, device)
+        if found.available:
+            asked = "asked for by name" if name != "auto" else f"the fastest here for {device.type} tensors"
+            why = "; ".join([f"{asked}: {found.reason}", *passed_over])
+            _log_once(candidate, device.type, why)
+            return candidate, why
+        passed_over.append(f"not {candidate}: {found.reason}")
+    raise LightMError(
+        f"The scan backend {name!r} can't run on {device.type} tensors: {'; '.join(passed_over)}. Use backend='auto'."
+    )
+
+
+@cache
+def _log_once(name: str, device_type: str, why: str) -> None:
+    log.info("selective scan on %s: backend %s (%s)", device_type, name, why)
