@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lightm.errors import LightMError
 from lightm.rvm import MixerFactory, RVMLayer
-from lightm.vss import depthwise_conv, tokens_to_volume, volume_to_tokens
+from lightm.vss import check_counts, check_spatial_dims, depthwise_conv, tokens_to_volume, volume_to_tokens
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -113,13 +113,11 @@ class LightMUNet(nn.Module):
         bottleneck_mixer: MixerFactory | None = None,
     ):
         super().__init__()
-        if spatial_dims not in (2, 3):
-            raise LightMError(f"spatial_dims must be 2 or 3, not {spatial_dims!r}.")
-        counts = {"in_channels": in_channels, "out_channels": out_channels, "width": width}
-        counts |= {f"depths[{i}]": depth for i, depth in enumerate(depths)} | {"bottleneck_depth": bottleneck_depth}
-        for name, value in counts.items():
-            if value < 1:
-                raise LightMError(f"{name} must be at least 1, not {value!r}.")
+        check_spatial_dims(spatial_dims)
+        check_counts(in_channels=in_channels, out_channels=out_channels, width=width, bottleneck_depth=bottleneck_depth)
+        if not isinstance(depths, Sequence) or not depths:
+            raise LightMError(f"depths must list the RVM layers of each encoder block, as (1, 2, 2), not {depths!r}.")
+        check_counts(**{f"depths[{block}]": depth for block, depth in enumerate(depths)})
         vss = dict(
             expansion=expansion,
             d_state=d_state,

@@ -20,6 +20,19 @@ DIRECTIONS = (1, 2, 4)
 CAUSAL_WIDTH = 4  # d_conv of Mamba
 
 
+def check_counts(**counts: int) -> None:
+    """Raise LightMError for the first argument that isn't a whole number of at least 1."""
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise LightMError(f"{name} must be a whole number of at least 1, not {value!r}.")
+
+
+def check_spatial_dims(spatial_dims: int) -> None:
+    """Raise LightMError unless the network is to be 2D or 3D."""
+    if spatial_dims not in (2, 3):
+        raise LightMError(f"spatial_dims must be 2 (images) or 3 (volumes), not {spatial_dims!r}.")
+
+
 def tokens_to_volume(x: Tensor, grid: Sequence[int]) -> Tensor:
     """Tokens (B, L, C) in row-major order -> volume (B, C, *grid), channels_last: a view."""
     # Transposing before unflattening would give strides that PyTorch, for a batch of one, doesn't see as channels_last.
@@ -52,8 +65,8 @@ def from_direction(x: Tensor, grid: Sequence[int], direction: int) -> Tensor:
 def depthwise_conv(channels: int, spatial_dims: int, bias: bool = True) -> nn.Module:
     """A 3^d convolution of each channel with its own filter, size kept: (B, C, *S) -> (B, C, *S).
 
-    It takes the channels_last view of the tokens as it is: in 2D oneDNN's channels_last kernel took a quarter of the time
-    of copy + contiguous kernel + copy (forward + backward, two CPU cores, at every stage of the network), in 3D a half.
+    It takes the channels_last view of the tokens as it is: in 2D oneDNN's channels_last kernel took a quarter of the
+    time of copy + contiguous kernel + copy (forward + backward, two CPU cores, every stage of the network), in 3D half.
     """
     conv = nn.Conv2d if spatial_dims == 2 else nn.Conv3d
     return conv(channels, channels, 3, padding=1, groups=channels, bias=bias)
@@ -170,13 +183,10 @@ class VSSModule(nn.Module):
             raise LightMError(f"dwconv={dwconv!r} is unknown. {suggest(str(dwconv), DWCONVS)}")
         if directions not in DIRECTIONS:
             raise LightMError(f"directions={directions!r} is unknown. Known: {', '.join(map(str, DIRECTIONS))}.")
-        if spatial_dims not in (2, 3):
-            raise LightMError(f"spatial_dims must be 2 or 3, not {spatial_dims!r}.")
-        for name, value in {"channels": channels, "expansion": expansion, "d_state": d_state}.items():
-            if value < 1:
-                raise LightMError(f"{name} must be at least 1, not {value!r}.")
-        inner = expansion * channels
+        check_spatial_dims(spatial_dims)
         dt_rank = math.ceil(channels / 16) if dt_rank is None else dt_rank
+        check_counts(channels=channels, expansion=expansion, d_state=d_state, dt_rank=dt_rank)
+        inner = expansion * channels
         self.in_proj = nn.Linear(channels, inner, bias=False)
         self.gate_proj = nn.Linear(channels, inner, bias=False)
         self.dwconv = (SpatialDWConv if dwconv == "spatial" else CausalDWConv)(inner, spatial_dims)

@@ -1,0 +1,98 @@
+"""Every network of the package by name: `build_model` and `list_models`."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from lightm.ablations import Conv3, SelfAttention
+from lightm.errors import LightMError, suggest
+from lightm.unet import LightMUNet
+
+SHAPE_ARGUMENTS = ("spatial_dims", "in_channels", "out_channels")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a name stands for. `options`: keyword options of `build_model` for it, with their defaults."""
+
+    name: str
+    summary: str
+    paper_section: str
+    build: Callable[..., nn.Module] = field(repr=False)
+    options: Mapping[str, Any] = field(repr=False)
+
+
+def _lightm_unet(fixed: dict[str, Any] | None = None, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields `build` and `options` of a LightMUNet with some arguments fixed and others without meaning."""
+    fixed = fixed or {}
+    hidden = {*SHAPE_ARGUMENTS, *fixed, *without, "mixer", "bottleneck_mixer"}
+    parameters = inspect.signature(LightMUNet).parameters.values()
+
+    def build(*shape, **options) -> LightMUNet:
+        return LightMUNet(*shape, **fixed, **options)
+
+    return {"build": build, "options": {p.name: p.default for p in parameters if p.name not in hidden}}
+
+
+def _paper_attention() -> dict[str, Any]:
+    base = _lightm_unet()
+
+    def build(*shape, heads: int = 8, **options) -> LightMUNet:
+        return LightMUNet(*shape, bottleneck_mixer=lambda channels, _: SelfAttention(channels, heads), **options)
+
+    return {"build": build, "options": base["options"] | {"heads": 8}}
+
+
+VSS_OPTIONS = ("expansion", "d_state", "dt_rank", "dwconv", "directions", "scan_backend")
+MODELS = {
+    info.name: info
+    for info in (
+        ModelInfo("lightm-unet", "LightM-UNet as the paper's text describes it", "Section 2", **_lightm_unet()),
+        ModelInfo(
+            "paper-conv3",
+            "LightM-UNet with a 3^d convolution for every VSS Module",
+            "Table 3, VSSM -> Conv3",
+            **_lightm_unet({"mixer": Conv3}, without=VSS_OPTIONS),
+        ),
+        ModelInfo(
+            "paper-attention",
+            "LightM-UNet with self-attention for the VSS Modules of the bottleneck",
+            "Table 3, VSSM -> Self-Attention",
+            **_paper_attention(),
+        ),
+        ModelInfo(
+            "paper-no-adjustment",
+            "LightM-UNet whose RVM Layers have a plain residual connection, s = 1",
+            "Table 3, w/o Adjustment factors",
+            **_lightm_unet({"adjustment": False}),
+        ),
+        ModelInfo(
+            "paper-no-residual",
+            "LightM-UNet whose RVM Layers have no residual connection",
+            "Table 3, w/o Residual connections",
+            **_lightm_unet({"residual": False}, without=("adjustment",)),
+        ),
+    )
+}
+
+
+def list_models() -> list[ModelInfo]:
+    """The networks that `build_model` knows, the paper's first."""
+    return list(MODELS.values())
+
+
+def build_model(name: str, spatial_dims: int, in_channels: int, out_channels: int, **options) -> nn.Module:
+    """The network `name`: images (B, in_channels, *S) -> logits (B, out_channels, *S), S of `spatial_dims` axes.
+
+    `options` are those of `list_models()`; unknown names and options raise LightMError with the nearest known one.
+    """
+    if name not in MODELS:
+        raise LightMError(f"There is no model {name!r}. {suggest(str(name), MODELS)}")
+    info = MODELS[name]
+    for option in options:
+        if option not in info.options:
+            raise LightMError(f"The model {name!r} has no option {option!r}. {suggest(option, info.options)}")
+    return info.build(spatial_dims, in_channels, out_channels, **options)
