@@ -11,6 +11,8 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jupytext
@@ -50,7 +52,8 @@ def execute(notebook: nbformat.NotebookNode, name: str) -> None:
         record_timing=False,
     )
     try:
-        client.execute()
+        with quiet_stderr():
+            client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         number, cell = failing_cell(notebook)
         lines = "\n".join(f"    {line}" for line in cell.source.splitlines())
@@ -83,6 +86,19 @@ def merge_streams(notebook: nbformat.NotebookNode) -> None:
                 joined.append(output)
         if "outputs" in cell:
             cell.outputs = joined
+
+
+@contextmanager
+def quiet_stderr(log: Path = Path(os.devnull)) -> Iterator[None]:
+    """Send what kernels write to the terminal's stderr (a warning about local TCP, each time) to a file instead."""
+    terminal = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 def strip_ansi(text: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from IPython import get_ipython
+
 from lightm.errors import LightMError, suggest
 
 PROFILES = ("smoke", "paper")
@@ -15,18 +17,21 @@ PACKAGE = Path(__file__).parent
 
 
 def check_profile(profile: str, settings: Mapping[str, Mapping[str, Any]] | None = None) -> SimpleNamespace:
-    """The settings of the chosen profile; anything but a known profile fails before work is done.
+    """The settings of the chosen profile; a wrong profile or parameter fails before work is done.
 
     Args:
         profile: "smoke" (seconds on two CPU cores) or "paper" (a GPU), from the cell tagged `parameters`.
         settings: for each profile its settings by name, the same names in both; None for a chapter without any.
 
     Returns:
-        the settings as attributes, e.g. `run = check_profile(profile, {"smoke": {"epochs": 4}, ...}); run.epochs`.
+        the settings as attributes, so that `run = check_profile(...)` is followed by `run.epochs`.
 
     Raises:
-        LightMError: `profile` is unknown, or the two profiles don't have the same settings.
+        LightMError: `profile` is unknown, papermill was given a parameter that chapters don't have (it only warns), or
+            the two profiles don't have the same settings.
     """
+    for name in injected_parameters() - {"profile"}:
+        raise LightMError(f"The notebook has no parameter {name!r}. {suggest(name, ['profile'])}")
     if profile not in PROFILES:
         raise LightMError(f"The notebook parameter profile={profile!r} is unknown. {suggest(str(profile), PROFILES)}")
     if settings is None:
@@ -37,6 +42,20 @@ def check_profile(profile: str, settings: Mapping[str, Mapping[str, Any]] | None
     if lopsided := sorted(set(smoke) ^ set(paper)):
         raise LightMError(f"The setting {lopsided[0]!r} is given in one profile only: give it in both.")
     return SimpleNamespace(**settings[profile])
+
+
+def injected_parameters() -> set[str]:
+    """The names that papermill set in this notebook: it adds a cell that begins with `# Parameters`."""
+    shell = get_ipython()
+    cells = shell.user_ns.get("In", []) if shell else []
+    injected = [ast.parse(cell) for cell in cells if cell.startswith("# Parameters\n")]
+    return {
+        target.id
+        for tree in injected
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+    }
 
 
 class Source:

@@ -1,0 +1,31 @@
+# Every target sets up what it needs in .venv first; a second run skips what is done. Only sh, git and Python are needed.
+.DEFAULT_GOAL := help
+.PHONY: help book test lint notebooks clean
+PYTHON ?= python3
+PY := .venv/bin/python
+STAMP := .venv/lightm-stamp
+
+help: ## this list
+	@echo "lightm: LightM-UNet, line by line. Targets:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@echo "First time: make book (needs git and Python 3.11 or newer; PYTHON=... names another interpreter)."
+
+$(STAMP): requirements/all.in requirements/constraints.txt pyproject.toml tools/setup_venv.sh
+	@PYTHON="$(PYTHON)" sh tools/setup_venv.sh $(STAMP)
+
+book: $(STAMP) ## train a small LightM-UNet, run every notebook, build the book
+	@$(PY) tools/build_book.py
+
+test: $(STAMP) ## lint, unit tests, every notebook against its outputs, the built pages
+	$(PY) -m ruff check .
+	$(PY) -m pytest tests
+	$(PY) -m pytest --nbval notebooks
+
+lint: $(STAMP) ## ruff
+	$(PY) -m ruff check .
+
+notebooks: $(STAMP) ## run notebooks/src/*.py into notebooks/*.ipynb (ONLY=name for one)
+	@$(PY) tools/build_notebooks.py $(if $(ONLY),--only $(ONLY))
+
+clean: ## remove what was built (keeps .venv and runs/)
+	rm -rf _build .pytest_cache .ruff_cache

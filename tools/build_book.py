@@ -1,0 +1,259 @@
+"""Build the book: train a small LightM-UNet, run every notebook, lay out the pages, build them with warnings as errors.
+
+    python tools/build_book.py               what `make book` does; the book is _build/html
+    python tools/build_book.py --committed   no training, no execution: the committed outputs, into _build/check
+                                             (tests/book looks at these pages; nbval checks the outputs)
+
+Everything is written under _build. A step whose inputs are unchanged is skipped, so an interrupted build continues.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import nbformat
+import yaml
+from build_notebooks import NOTEBOOKS, ROOT, quiet_stderr, strip_ansi
+
+BUILD = ROOT / "_build"
+RECIPE = ROOT / "experiments" / "smoke.toml"
+RUN = BUILD / "runs" / "smoke"
+EXECUTED = BUILD / "executed"
+PARAMETERS = {"profile": "smoke"}
+
+
+class BuildError(Exception):
+    """A step failed; the message is all that a reader needs."""
+
+
+class Progress:
+    """Lines like `[3/12] 02_selective_scan: 9 s (0:41 so far, about 2:10 left)`, from the times of the last build."""
+
+    def __init__(self, names: list[str]):
+        self.names, self.done, self.start = names, 0, time.monotonic()
+        self.file = BUILD / "step_seconds.json"
+        self.seconds: dict[str, float] = json.loads(self.file.read_text()) if self.file.exists() else {}
+
+    def run(self, name: str, step: Callable[[], str | None]) -> None:
+        """Do one step; it returns why it was skipped, or None."""
+        place = f"[{self.done + 1}/{len(self.names)}] {name}"
+        print(f"{place} ...", flush=True)
+        start = time.monotonic()
+        note = step()
+        took = time.monotonic() - start
+        self.done += 1
+        if note is None:
+            self.seconds[name] = round(took, 1)
+            self.file.write_text(json.dumps(self.seconds, indent=1))
+        so_far, left = time.monotonic() - self.start, self.left()
+        print(f"{place}: {note or f'{took:.0f} s'} ({clock(so_far)} so far{left})", flush=True)
+
+    def left(self) -> str:
+        rest = self.names[self.done :]
+        known = [self.seconds[name] for name in rest if name in self.seconds]
+        if not rest or not known:
+            return f", {len(rest)} steps left" if rest else ""
+        return f", at most about {clock(sum(known) * len(rest) / len(known))} left"
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def digest(paths: Iterable[Path], *extra: str) -> str:
+    """A hash of files (names and bytes) and of the versions that a result depends on."""
+    total = hashlib.sha256("\0".join([platform.python_version(), *extra]).encode())
+    for path in sorted(paths):
+        total.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+def package_digest(*more: Path) -> str:
+    package = [*(ROOT / "src" / "lightm").rglob("*.py"), ROOT / "requirements" / "constraints.txt"]
+    return digest([*package, *more])
+
+
+def chapters() -> list[str]:
+    """The notebooks of the table of contents, in its order."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    names = [file.removeprefix("notebooks/") for file in files if file.startswith("notebooks/")]
+    for name in names:
+        if not (NOTEBOOKS / f"{name}.ipynb").exists():
+            raise BuildError(f"_toc.yml names notebooks/{name}.ipynb, which is not there: make notebooks ONLY={name}")
+    return names
+
+
+def train() -> str | None:
+    """`lightm train experiments/smoke.toml`; an interrupted run of the same recipe and package is resumed."""
+    key, stamp = package_digest(RECIPE), RUN.with_suffix(".key")
+    same = stamp.exists() and stamp.read_text() == key
+    if same and (RUN / "record.json").exists():
+        return "unchanged, kept"
+    resume = same and (RUN / "last").exists()
+    if not resume:
+        shutil.rmtree(RUN, ignore_errors=True)
+    RUN.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(key)
+    command = [sys.executable, "-m", "lightm", "train", str(RECIPE.relative_to(ROOT)), "--out", str(RUN)]
+    if subprocess.run([*command, *(["--resume"] if resume else [])], cwd=ROOT).returncode:
+        raise BuildError(f"Training {RECIPE.relative_to(ROOT)} failed, see above.")
+    return None
+
+
+def execute(name: str, package: str) -> str | None:
+    """Run one notebook with papermill into _build/executed, unless it, the package and the recipes are unchanged."""
+    import papermill
+
+    source, result = NOTEBOOKS / f"{name}.ipynb", EXECUTED / f"{name}.ipynb"
+    key, stamp = digest([source], package, json.dumps(PARAMETERS)), EXECUTED / f"{name}.key"
+    if stamp.exists() and result.exists() and stamp.read_text() == key:
+        return "unchanged, kept"
+    # papermill only warns about a parameter that the notebook doesn't have
+    if unknown := set(PARAMETERS) - set(papermill.inspect_notebook(source)):
+        raise BuildError(f"notebooks/{name}.ipynb has no parameter {sorted(unknown)}: tag a cell `parameters`.")
+    EXECUTED.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    part = EXECUTED / f"{name}.part.ipynb"
+    try:
+        with quiet_stderr(BUILD / "kernels.log"):
+            papermill.execute_notebook(
+                source, part, PARAMETERS, cwd=NOTEBOOKS, progress_bar=False, kernel_name="python3"
+            )
+    except papermill.PapermillExecutionError as error:
+        raise BuildError(
+            f"notebooks/{name}.ipynb failed in code cell {error.exec_count}:\n"
+            + "\n".join(f"    {line}" for line in error.source.splitlines())
+            + f"\n{strip_ansi(''.join(error.traceback))}"
+        ) from None
+    os.replace(part, result)
+    stamp.write_text(key)
+    return None
+
+
+def for_the_page(notebook: nbformat.NotebookNode, documented: set[str]) -> str:
+    """The notebook as the page shows it: no trace of papermill, and links to the book's own pages of the source."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        for extra in ("papermill", "execution"):
+            cell.metadata.pop(extra, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata.tags.append("remove-cell")
+        for output in cell.get("outputs", []):
+            markdown = output.get("data", {}).get("text/markdown")
+            if markdown:
+                output.data["text/markdown"] = link_modules(markdown, documented)
+    return nbformat.writes(notebook) + "\n"
+
+
+def link_modules(markdown: str, documented: set[str]) -> str:
+    """`../src/lightm/vss.py`, where a notebook links, becomes `../_modules/lightm/vss.html`, where the book has it."""
+
+    def page(match: re.Match) -> str:
+        path = match[1].removesuffix("/__init__")
+        return f"](../_modules/{path}.html)" if path.replace("/", ".") in documented else match[0]
+
+    return re.sub(r"\]\(\.\./src/([\w/]+)\.py\)", page, markdown)
+
+
+def stage(folder: Path, names: list[str], committed: bool) -> None:
+    """Lay out what Sphinx reads; a file is touched only if it changed, so that Sphinx builds only what did."""
+    reference = (ROOT / "book" / "reference.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"automodule:: ([\w.]+)", reference))
+    pages: dict[str, bytes] = {name: (ROOT / name).read_bytes() for name in ("_config.yml", "_toc.yml")}
+    for path in (ROOT / "book").rglob("*"):
+        if path.is_file():
+            pages[path.relative_to(ROOT).as_posix()] = path.read_bytes()
+    durations = {}
+    for name in names:
+        notebook = nbformat.read((NOTEBOOKS if committed else EXECUTED) / f"{name}.ipynb", as_version=4)
+        durations[name] = notebook.metadata.get("papermill", {}).get("duration")
+        pages[f"notebooks/{name}.ipynb"] = for_the_page(notebook, documented).encode()
+    build_page = pages["book/this_build.md"].decode()
+    pages["book/this_build.md"] = build_page.replace("% facts of the build\n", facts(durations, committed)).encode()
+    if not committed and (RUN / "curves.png").exists():
+        pages["book/curves.png"] = (RUN / "curves.png").read_bytes()
+    for path in [p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).as_posix() not in pages]:
+        path.unlink()
+    for name, content in pages.items():
+        path = folder / name
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def facts(durations: dict[str, float | None], committed: bool) -> str:
+    """What book/this_build.md says: how long each chapter ran here, and how the small training run went."""
+    if committed:
+        return "This copy was built from the committed notebooks, without running them: nothing was timed.\n"
+    from lightm.provenance import environment
+
+    record = json.loads((RUN / "record.json").read_text(encoding="utf-8"))
+    rows = [f"| [](../notebooks/{name}.ipynb) | {seconds:.0f} |" for name, seconds in durations.items()]
+    machine = "\n".join(f"{key}\n: {value}\n" for key, value in environment().items() if not isinstance(value, dict))
+    return "\n".join(
+        ["| chapter | seconds |", "|---|---:|", *rows, f"| together | {sum(durations.values()):.0f} |", ""]
+        + ["## The machine", "", machine, "## The training run", "", describe_run(record)]
+    )
+
+
+def describe_run(record: dict) -> str:
+    return f"```{{image}} curves.png\n:alt: Loss and DSC by epoch of the small training run\n```\n{sorted(record)}\n"
+
+
+def build_pages(folder: Path, out: Path, log: Path) -> None:
+    """jupyter-book, warnings as errors; its chatter goes to a log, its warnings to the terminal when it fails."""
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", str(folder), "--path-output", str(out)]
+    result = subprocess.run(
+        [*command, "-W", "--keep-going"], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    log.write_text(result.stdout, encoding="utf-8")
+    if result.returncode:
+        text = strip_ansi(result.stdout).replace(f"{folder}/", "")
+        worth = [line for line in text.splitlines() if re.search("WARNING:|ERROR:|Error:|Exception:", line)]
+        shown = "\n".join(worth or text.splitlines()[-20:])
+        raise BuildError(f"{shown}\njupyter-book failed with the warnings above; all it said: {log.relative_to(ROOT)}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--committed", action="store_true", help="use the committed outputs: no training, no execution")
+    committed = parser.parse_args().committed
+    BUILD.mkdir(exist_ok=True)
+    out = BUILD / "check" if committed else ROOT
+    folder = out / "stage" if committed else BUILD / "stage"
+    try:
+        names = chapters()
+        package = package_digest(*(ROOT / "experiments").rglob("*.*"), *(ROOT / "results").glob("*.json"))
+        steps: dict[str, Callable[[], str | None]] = {}
+        if not committed:
+            steps["train a small LightM-UNet"] = train
+            steps |= {f"notebook {name}": lambda name=name: execute(name, package) for name in names}
+        steps["lay out the pages"] = lambda: stage(folder, names, committed)
+        steps["build the pages"] = lambda: build_pages(folder, out, BUILD / "jupyter-book.log")
+        progress = Progress(list(steps))
+        for name, step in steps.items():
+            progress.run(name, step)
+    except BuildError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. Run it again: it continues with what is left.", file=sys.stderr)
+        return 130
+    if not committed:
+        page = BUILD / "html" / "index.html"
+        print(f"\nThe book: open {page}\nor serve it: {sys.executable} -m http.server -d {page.parent} 8000")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
