@@ -91,11 +91,11 @@ class CausalDWConv(nn.Module):
 
     def __init__(self, channels: int, spatial_dims: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, (CAUSAL_WIDTH, 1), padding=(CAUSAL_WIDTH - 1, 0), groups=channels)
+        self.conv = nn.Conv2d(channels, channels, (CAUSAL_WIDTH, 1), groups=channels)
 
     def forward(self, x: Tensor, grid: Sequence[int]) -> Tensor:
-        y = self.conv(x.transpose(1, 2).unsqueeze(3)).squeeze(3)  # (B, D, L + 3)
-        return y[..., : x.shape[1]].transpose(1, 2)  # the last 3 would look at tokens after the end
+        x = F.pad(x, (0, 0, CAUSAL_WIDTH - 1, 0))  # (B, 3 + L, D): zeros before the first token, none after the last
+        return volume_to_tokens(self.conv(tokens_to_volume(x, (x.shape[1], 1))))
 
 
 class SelectiveSSM(nn.Module):
