@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightm.errors import LightMError
 from lightm.scan import backends as _backends
-from lightm.scan import reference
+from lightm.scan import ops, reference
 from lightm.scan.backends import BackendStatus
 
 __all__ = ["BackendStatus", "backends", "choose_backend", "selective_scan"]
@@ -46,12 +46,17 @@ def selective_scan(
     Values are not looked at, which would cost a pass over memory: NaN and infinity propagate into what depends on them.
     """
     _check(u, delta, A, B, C, D, z, delta_bias)
-    _backends.choose(backend, u.device)
     tensors = (u, delta, A, B, C, D, z, delta_bias)
     dtype = torch.float64 if any(t is not None and t.dtype == torch.float64 for t in tensors) else torch.float32
-    inputs = [None if t is None else t.to(dtype) for t in tensors]
-    with torch.autocast(u.device.type, enabled=False):
-        y, last_state = reference.scan(*inputs, delta_softplus)
+    u_, delta_, A_, B_, C_, D_, z_, bias_ = (None if t is None else t.to(dtype) for t in tensors)
+    if backend == "reference":
+        with torch.autocast(u.device.type, enabled=False):
+            y, last_state = reference.scan(u_, delta_, A_, B_, C_, D_, z_, bias_, delta_softplus)
+    else:
+        u_, delta_, B_, C_, z_ = (None if t is None else t.transpose(1, 2) for t in (u_, delta_, B_, C_, z_))
+        differentiate = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+        y, last_state, _ = ops.scan(u_, delta_, A_, B_, C_, D_, z_, bias_, delta_softplus, differentiate, backend)
+        y = y.transpose(1, 2)  # (B, L, D) -> (B, D, L), a view
     y = y.to(u.dtype)
     return (y, last_state) if return_last_state else y
 

@@ -1,7 +1,11 @@
 """The registry of scan backends, and which of them a tensor gets.
 
-A backend is a module of this folder, with `unavailable(device) -> str`: why it can't run on a device (empty if it can).
-To add one: write the module, add a line to `BACKENDS`, and, if it is fast, to `PREFERENCE`.
+A backend is a module of this folder with four functions, documented in chunked.py:
+    unavailable(device)          why it can't run on a device, empty if it can
+    forward(...), backward(...)  the arithmetic, on (B, L, D) tensors of one dtype
+    states_shape(...)            the shape of what forward keeps for backward
+To add one: write the module, add a line to `BACKENDS`, and, if it is fast, to `PREFERENCE`. (The reference is the
+exception: autograd differentiates it, and it has only `unavailable` and `scan`.)
 """
 
 import logging
@@ -17,13 +21,14 @@ from lightm.errors import LightMError, suggest
 log = logging.getLogger("lightm.scan")
 
 BACKENDS = {
+    "chunked": "plain PyTorch, all chunks of the sequence side by side",
     "reference": "the definition, a loop over time",
 }
 
 # What "auto" tries, best first, by device type; every other device gets the last line.
 PREFERENCE = {
-    "cpu": ("reference",),
-    "other": ("reference",),
+    "cpu": ("chunked",),
+    "other": ("chunked",),
 }
 
 

@@ -1,0 +1,208 @@
+"""The scan in plain PyTorch, for every device: all chunks of the sequence advance together, one token at a time.
+
+The tokens are cut into M chunks of K, K about sqrt(L). Three sweeps, each over (batch, chunks, channels, states):
+  1. from a zero state, the state at the end of every chunk (K steps);
+  2. the state that enters every chunk, H_{m+1} = P_m H_m + h_m with P_m = exp(A * sum of delta in chunk m) (M steps);
+  3. the outputs, from the right entering states (K steps).
+Every decay is the exponential of a sum; nothing is divided by a decay, so nothing underflows when delta A is large.
+Memory beside the inputs: a few (B, M, D, N) arrays, where the textbook's parallel scans need several of (B, L, D, N).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def unavailable(device: torch.device) -> str:
+    """Why this backend can't run on `device`; empty if it can. It runs wherever torch runs."""
+    return ""
+
+
+def chunk_length(length: int) -> int:
+    """K: the power of two next to sqrt(L), so that K steps and M steps are about as many."""
+    K = 8
+    while 2 * K * K < length:
+        K *= 2
+    return K
+
+
+def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[int, ...]:
+    """Shape of what `forward` keeps for `backward`: the state that enters each chunk."""
+    K = chunk_length(length)
+    return (batch, (length + K - 1) // K, channels, d_state)
+
+
+def forward(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    keep_states: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y (B, L, D), last state (B, D, N), states entering the chunks (B, M, D, N) or an empty tensor.
+
+    u, delta, z: (B, L, D)   A: (D, N)   B, C: (B, L, N)   D, delta_bias: (D,), all of one dtype.
+    """
+    batch, L, channels = u.shape
+    K = chunk_length(L)
+    dt, _ = _step_sizes(delta, delta_bias, delta_softplus)
+    dt_u, B_k, C_k, dt = (_by_step(x, K) for x in (dt * u, B, C, dt))  # (K, B, M, D or N)
+    decay = u.new_empty(batch, dt.shape[2], channels, A.shape[1])  # (B, M, D, N), overwritten at every step
+
+    h = torch.zeros_like(decay)
+    for k in range(K):
+        _advance(h, decay, dt[k], dt_u[k], A, B_k[k])
+    states, last_state = _carry(h, _chunk_decay(dt, A), u.new_zeros(batch, channels, A.shape[1]))
+
+    h = states.clone()
+    y = torch.empty_like(dt)  # (K, B, M, D)
+    for k in range(K):
+        _advance(h, decay, dt[k], dt_u[k], A, B_k[k])
+        torch.matmul(h, C_k[k].unsqueeze(-1), out=y[k].unsqueeze(-1))
+    y = _by_token(y, L)
+    if D is not None:
+        y = torch.addcmul(y, D, u)
+    if z is not None:
+        y = y * F.silu(z)
+    return y, last_state, states if keep_states else u.new_empty(0)
+
+
+def backward(
+    grad_y: Tensor,
+    grad_last_state: Tensor | None,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    states: Tensor,
+) -> tuple[Tensor | None, ...]:
+    """Gradients of u, delta, A, B, C, D, z, delta_bias (None where the input is None), in the layout of `forward`.
+
+    With g_t = dLoss/dh_t the recurrence runs backwards, g_t = dy_t C_t + a_{t+1} g_{t+1}, a_t = exp(delta_t A), and
+        dC_t = sum_d dy_t h_t    dB_t = sum_d g_t delta_t u_t    d(delta_t u_t) = sum_n g_t B_t
+        d(delta_t A) = g_t a_t h_{t-1}
+    """
+    batch, L, channels = u.shape
+    N = A.shape[1]
+    K = chunk_length(L)
+    dt_tokens, dt_slope = _step_sizes(delta, delta_bias, delta_softplus)
+    gate = torch.ones_like(u[:, :1]) if z is None else F.silu(z)
+    dy = grad_y * gate  # (B, L, D): gradient of the output before the gate
+    dt_u, B_k, C_k, dy_k, dt = (_by_step(x, K) for x in (dt_tokens * u, B, C, dy, dt_tokens))  # (K, B, M, D or N)
+    decay = torch.empty_like(states)  # (B, M, D, N)
+
+    # What each chunk hands to the one before it, had it received a zero gradient; then the carries, from right to left.
+    g = torch.zeros_like(states)
+    for k in reversed(range(K)):
+        g.addcmul_(dy_k[k].unsqueeze(-1), C_k[k].unsqueeze(2))
+        torch.mul(dt[k].unsqueeze(-1), A, out=decay).exp_()
+        g.mul_(decay)
+    if grad_last_state is None:
+        grad_last_state = u.new_zeros(batch, channels, N)
+    g, _ = _carry(g.flip(1), _chunk_decay(dt, A).flip(1), grad_last_state)
+    g = g.flip(1).contiguous()  # (B, M, D, N): a_{t+1} g_{t+1} at each chunk's last token t
+
+    # The states are needed in reverse order: keep every S-th, S about sqrt(K), and recompute the ones between.
+    S = max(1, math.isqrt(K))
+    kept, h = [], states.clone()
+    for k in range(K):
+        if k % S == 0:
+            kept.append(h.clone())
+        _advance(h, decay, dt[k], dt_u[k], A, B_k[k])
+
+    grad_dt, grad_dt_u = torch.empty_like(dt), torch.empty_like(dt)  # (K, B, M, D)
+    grad_B, grad_C = torch.empty_like(B_k), torch.empty_like(B_k)  # (K, B, M, N)
+    grad_A = torch.zeros_like(A)
+    y = torch.empty_like(dt) if z is not None else None
+    q = torch.empty_like(decay)
+    for first in reversed(range(0, K, S)):
+        steps = range(first, min(first + S, K))
+        hs, decays = [kept.pop()], []
+        for k in steps:
+            decays.append(torch.exp(dt[k].unsqueeze(-1) * A))
+            hs.append(torch.addcmul(decays[-1] * hs[-1], dt_u[k].unsqueeze(-1), B_k[k].unsqueeze(2)))
+        grad_A_steps = torch.zeros_like(A)
+        for k in reversed(steps):
+            h, h_before = hs[k - first + 1], hs[k - first]
+            if y is not None:
+                torch.matmul(h, C_k[k].unsqueeze(-1), out=y[k].unsqueeze(-1))
+            g.addcmul_(dy_k[k].unsqueeze(-1), C_k[k].unsqueeze(2))  # now dLoss/dh_t
+            torch.matmul(dy_k[k].unsqueeze(2), h, out=grad_C[k].unsqueeze(2))
+            torch.matmul(dt_u[k].unsqueeze(2), g, out=grad_B[k].unsqueeze(2))
+            torch.matmul(g, B_k[k].unsqueeze(-1), out=grad_dt_u[k].unsqueeze(-1))
+            g.mul_(decays[k - first])
+            torch.mul(g, h_before, out=q)
+            torch.sum(q * A, -1, out=grad_dt[k])
+            grad_A_steps += (q * dt[k].unsqueeze(-1)).sum((0, 1))
+        grad_A += grad_A_steps  # two levels of sums, so that rounding errors don't grow with K
+
+    grad_dt, grad_dt_u, grad_B, grad_C = (_by_token(x, L) for x in (grad_dt, grad_dt_u, grad_B, grad_C))
+    grad_delta = torch.addcmul(grad_dt, grad_dt_u, u).mul_(dt_slope)
+    grad_u = grad_dt_u.mul_(dt_tokens)
+    grad_D = grad_z = grad_bias = None
+    if z is not None:
+        y = _by_token(y, L)
+        y = y if D is None else torch.addcmul(y, D, u)
+        sigma = torch.sigmoid(z)
+        grad_z = grad_y * y * sigma * (1 + z * (1 - sigma))
+    if D is not None:
+        grad_u.addcmul_(D, dy)
+        grad_D = (dy * u).sum((0, 1))
+    if delta_bias is not None:
+        grad_bias = grad_delta.sum((0, 1))
+    return grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_z, grad_bias
+
+
+def _step_sizes(delta: Tensor, delta_bias: Tensor | None, delta_softplus: bool) -> tuple[Tensor, Tensor]:
+    """The discretisation steps (B, L, D) and their derivative by delta."""
+    if delta_bias is not None:
+        delta = delta + delta_bias
+    if delta_softplus:
+        return F.softplus(delta, threshold=40), torch.sigmoid(delta)
+    return delta, torch.ones_like(delta[:, :1])
+
+
+def _by_step(x: Tensor, K: int) -> Tensor:
+    """(B, L, X) -> (K, B, M, X): token k of every chunk side by side. Padded tokens, all zero, change nothing."""
+    batch, L, X = x.shape
+    x = F.pad(x, (0, 0, 0, -L % K))
+    return x.view(batch, x.shape[1] // K, K, X).permute(2, 0, 1, 3).contiguous()
+
+
+def _by_token(x: Tensor, L: int) -> Tensor:
+    """(K, B, M, X) -> (B, L, X), the inverse of `_by_step`."""
+    K, batch, M, X = x.shape
+    return x.permute(1, 2, 0, 3).reshape(batch, M * K, X)[:, :L].contiguous()
+
+
+def _advance(h: Tensor, decay: Tensor, dt: Tensor, dt_u: Tensor, A: Tensor, B: Tensor) -> None:
+    """One token of every chunk, in place: h (B, M, D, N) <- exp(dt A) h + dt u B. `decay` is scratch memory."""
+    torch.mul(dt.unsqueeze(-1), A, out=decay).exp_()
+    h.mul_(decay).addcmul_(dt_u.unsqueeze(-1), B.unsqueeze(2))
+
+
+def _chunk_decay(dt: Tensor, A: Tensor) -> Tensor:
+    """P (B, M, D, N): how much of the state that enters a chunk is left at its end."""
+    return torch.exp(dt.sum(0).unsqueeze(-1) * A)
+
+
+def _carry(ends: Tensor, decays: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    """What enters each chunk (B, M, D, N), and what leaves the last (B, D, N), from `ends`, reached from zero."""
+    entering = torch.empty_like(ends)
+    carried = first
+    for m in range(ends.shape[1]):
+        entering[:, m] = carried
+        carried = torch.addcmul(ends[:, m], decays[:, m], carried)
+    return entering, carried

@@ -1,0 +1,124 @@
+"""The scan as two operators of torch, `lightm::selective_scan` and its backward.
+
+As operators they have shapes on the meta device, stay whole under torch.compile and torch.export, and are counted by
+torch.utils.flop_counter. Here time comes before channels; `lightm.scan.selective_scan` is the public face.
+
+    u, delta, z: (B, L, D)   A: (D, N)   B, C: (B, L, N)   D, delta_bias: (D,), all of one dtype, float32 or float64
+"""
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from lightm.scan import backends
+
+
+@torch.library.custom_op("lightm::selective_scan", mutates_args=())
+def scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    keep_states: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y (B, L, D), the last state (B, D, N), and what the backend's backward wants kept (`keep_states`)."""
+    module = backends.module(backends.choose(backend, u.device)[0])
+    with torch.autocast(u.device.type, enabled=False):
+        return module.forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states)
+
+
+@scan.register_fake
+def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states, backend):
+    batch, length, channels = u.shape
+    d_state = A.shape[1]
+    module = backends.module(backends.choose(backend, u.device)[0])
+    states = module.states_shape(batch, length, channels, d_state) if keep_states else (0,)
+    return u.new_empty(batch, length, channels), u.new_empty(batch, channels, d_state), u.new_empty(states)
+
+
+@torch.library.custom_op("lightm::selective_scan_backward", mutates_args=())
+def scan_backward(
+    grad_y: Tensor,
+    grad_last_state: Tensor | None,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    states: Tensor,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of u, delta, A, B, C, D, z, delta_bias; an empty tensor for an input that is None."""
+    module = backends.module(backends.choose(backend, u.device)[0])
+    inputs = (u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    with torch.autocast(u.device.type, enabled=False):
+        grads = module.backward(grad_y, grad_last_state, *inputs, states)
+    return tuple(u.new_empty(0) if grad is None else grad for grad in grads)
+
+
+@scan_backward.register_fake
+def _(grad_y, grad_last_state, u, delta, A, B, C, D, z, delta_bias, delta_softplus, states, backend):
+    def like(x):
+        return u.new_empty(0 if x is None else x.shape)
+
+    return tuple(like(x) for x in (u, delta, A, B, C, D, z, delta_bias))
+
+
+def _keep_for_backward(ctx, inputs, output):
+    *tensors, ctx.delta_softplus, _keep_states, ctx.backend = inputs
+    ctx.save_for_backward(*tensors, output[2])
+    ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)
+
+
+def _gradients(ctx, grad_y, grad_last_state, _grad_states):
+    *tensors, states = ctx.saved_tensors
+    if grad_y is None:  # only the last state was used
+        grad_y = torch.zeros_like(tensors[0])
+    grads = scan_backward(grad_y, grad_last_state, *tensors, ctx.delta_softplus, states, ctx.backend)
+    wanted = zip(grads, tensors, strict=True)
+    return *(None if tensor is None else grad for grad, tensor in wanted), None, None, None
+
+
+def _refuse(ctx, *grads):
+    raise NotImplementedError(
+        "The selective scan's gradient can't be differentiated again; selective_scan(..., backend='reference') can."
+    )
+
+
+scan.register_autograd(_gradients, setup_context=_keep_for_backward)
+scan_backward.register_autograd(_refuse)
+
+
+def forward_flops(batch: int, length: int, channels: int, d_state: int, has_D: bool, has_z: bool) -> int:
+    """Floating-point operations of a forward scan, an exponential counted as one and a multiply-add as two.
+
+    A token, channel and state: delta A, exp, (delta u) B, and the multiply-adds a h + b and y + C h: 7. A token and
+    channel: delta u, and a multiply-add for D, a product for the gate. Softplus and SiLU themselves are not counted, as
+    activations never are.
+    """
+    tokens = batch * length * channels
+    return tokens * (7 * d_state + 1 + 2 * has_D + has_z)
+
+
+@register_flop_formula(torch.ops.lightm.selective_scan)
+def _(u, delta, A, B, C, D=None, z=None, *args, out_shape=None, **kwargs) -> int:
+    batch, length, channels = u
+    return forward_flops(batch, length, channels, A[1], D is not None, z is not None)
+
+
+@register_flop_formula(torch.ops.lightm.selective_scan_backward)
+def _(grad_y, grad_last_state, u, delta, A, B, C, D=None, z=None, *args, out_shape=None, **kwargs) -> int:
+    # A state: recomputed (5), g = dy C + g (2), a g (1), a g h (1), and five sums (2 each).
+    batch, length, channels = u
+    return batch * length * channels * (19 * A[1] + 4 + 2 * (D is not None) + 4 * (z is not None))
