@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import yaml
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -24,13 +25,22 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES, NOTEBOOKS = ROOT / "notebooks" / "src", ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 TIMEOUT = 600  # seconds a cell
+COLAB = """# Colab starts without lightm; where it is installed, this does nothing.
+import importlib.util
+
+if importlib.util.find_spec("lightm") is None:
+    %pip install --quiet "lightm @ git+{url}"
+"""
 
 
 def read_source(path: Path) -> nbformat.NotebookNode:
-    """The notebook of a percent source, not executed, with stable cell ids and no metadata but the kernel's name."""
+    """The notebook of a percent source, not executed: stable cell ids, a hidden first cell for Colab, no metadata."""
     notebook = jupytext.read(path, fmt="py:percent")
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
+    url = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    colab = nbformat.v4.new_code_cell(COLAB.format(url=url).strip(), metadata={"tags": ["remove-cell"]})
+    notebook.cells.insert(0, colab)
     seen: set[str] = set()
     for cell in notebook.cells:
         cell.metadata.pop("lines_to_next_cell", None)  # a note of jupytext to itself

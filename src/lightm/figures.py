@@ -20,14 +20,16 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#00
 
 def use_style() -> None:
     """Set matplotlib's defaults for the book: readable on a phone, colour-blind safe, the same in every chapter."""
+    # At 110 dots an inch, 6.4 inches are the width of a page's column; on a phone the picture shrinks to half of that
+    # and 13 points are still read.
     plt.rcParams.update(
         {
-            "figure.figsize": (7.0, 3.5),
+            "figure.figsize": (6.4, 3.6),
             "figure.dpi": 110,
             "figure.facecolor": "white",
             "figure.constrained_layout.use": True,
-            "font.size": 12,
-            "axes.titlesize": 12,
+            "font.size": 13,
+            "axes.titlesize": 13,
             "axes.prop_cycle": plt.cycler(color=COLORS),
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -87,7 +89,7 @@ def frames_slider(
         "image.style.display=on?'block':'none';if(on){figure.querySelector('output').value=image.dataset.label;"
         "this.setAttribute('aria-valuetext',image.dataset.label);}});"
     )
-    first = escape(labels[0])
+    first, longest = escape(labels[0]), max(map(len, labels))  # room for every label: the slider keeps its length
     html = (
         f'<figure class="frames-slider" style="margin:0;max-width:{width}px">\n'
         f"<style>.frames-slider img[hidden]{{display:none}}</style>\n"
@@ -96,7 +98,7 @@ def frames_slider(
         f'<input type="range" id="frames-{key}" min="0" max="{len(pngs) - 1}" value="0" step="1" autocomplete="off" '
         f'aria-label="{escape(alt)}" aria-valuetext="{first}" oninput="{move}" '
         f'style="flex:1 1 12em;min-width:8em;height:2.5em;accent-color:{COLORS[0]}">\n'
-        f'<output for="frames-{key}" style="flex:0 1 auto;min-width:8em">{first}</output>\n'
+        f'<output for="frames-{key}" style="min-width:min(100%,{longest}ch)">{first}</output>\n'
         "</div>\n" + (f"<figcaption>{escape(caption)}</figcaption>\n" if caption else "") + "</figure>"
     )
     return Slider(html, f"[slider over {len(pngs)} pictures: {alt}]")
