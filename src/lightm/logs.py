@@ -1,0 +1,74 @@
+"""What a run shows and leaves for its reader: a progress bar or lines, log.csv, curves.png."""
+
+import csv
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm  # the plain one: tqdm.auto becomes a widget in notebooks and loads a script from another host
+
+from lightm.files import whole_file
+
+Row = dict[str, Any]  # one epoch: the columns of log.csv
+COLUMNS = ("epoch", "iteration", "lr", "train_loss", "val_loss", "val_dsc", "val_iou", "seconds")
+
+
+class Progress:
+    """A bar on a terminal, one line an epoch elsewhere, nothing when `quiet`; both with the time that is left."""
+
+    def __init__(self, iterations: int, done: int, quiet: bool):
+        self.iterations, self.first, self.began = iterations, done, time.monotonic()
+        self.lines = not quiet and not sys.stderr.isatty()
+        self.bar = tqdm(total=iterations, initial=done, unit="it", disable=quiet or self.lines, dynamic_ncols=True)
+
+    def step(self, epoch: int, epochs: int, loss: float) -> None:
+        self.bar.set_description(f"epoch {epoch}/{epochs} loss {loss:.4f}", refresh=False)
+        self.bar.update()
+
+    def epoch(self, row: Row, epochs: int) -> None:
+        score = "" if row["val_dsc"] is None else f"  validation DSC {row['val_dsc']:.4f}"
+        line = f"epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.4f}{score}"
+        if self.lines:
+            rate = (time.monotonic() - self.began) / max(row["iteration"] - self.first, 1)
+            left = rate * (self.iterations - row["iteration"])
+            self.say(f"{line}  {row['seconds']:.0f} s, {tqdm.format_interval(left)} left")
+        elif score:
+            self.say(line)
+
+    def say(self, text: str) -> None:
+        if self.lines or not self.bar.disable:
+            tqdm.write(text, file=sys.stderr)
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+def write_log(rows: list[Row], path: Path) -> None:
+    """The whole log anew, so that it holds each epoch once, however often the run was interrupted."""
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)  # None becomes an empty cell
+
+
+def draw_curves(rows: list[Row], path: Path, title: str) -> None:
+    """Loss and validation scores over the epochs, as a PNG."""
+    from matplotlib.figure import Figure  # not pyplot: no global state, no display needed
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    scored = [row for row in rows if row["val_dsc"] is not None]
+    left.plot([r["epoch"] for r in rows], [r["train_loss"] for r in rows], label="training")
+    left.plot([r["epoch"] for r in scored], [r["val_loss"] for r in scored], label="validation")
+    left.set(xlabel="epoch", ylabel="loss (cross entropy + Dice)", ylim=(0, None))
+    for metric, name in (("val_dsc", "DSC"), ("val_iou", "IoU")):
+        right.plot([r["epoch"] for r in scored], [r[metric] for r in scored], label=name)
+    right.set(xlabel="epoch", ylabel="mean over validation cases", ylim=(None, 1))
+    for axes in (left, right):
+        axes.legend()
+        axes.grid(alpha=0.3)
+    figure.suptitle(title)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=120, metadata={"Software": None})

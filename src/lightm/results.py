@@ -1,0 +1,109 @@
+"""Records of real runs: one JSON file each, all of it measured. The book's tables and figures are made from these."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from lightm.config import config_from_dict
+from lightm.errors import LightMError
+from lightm.files import whole_file
+
+SCHEMA = 1
+
+# What a record must hold: key -> type, or a nested table of the same kind. More keys are welcome in the nested tables.
+_SCORES = {"mean": float, "per_class": dict}
+_EVALUATION = {"size": list | str, "cases": list, "summary": {"cases": int, "dsc": _SCORES, "iou": _SCORES}}
+_SHAPE: dict[str, Any] = {
+    "schema": int,
+    "name": str,
+    "finished": str,  # UTC, ISO 8601
+    "config": dict,
+    "config_sha256": str,
+    "seed": int,
+    "data": {
+        "name": str,
+        "synthetic": bool,
+        "source": str,
+        "classes": list,
+        "fingerprint": str,
+        "split_sha256": str,
+        "cases": {"train": int, "val": int, "test": int},
+    },
+    "model": {"name": str, "params": int, "scan": str},
+    "environment": {"versions": dict, "hardware": dict, "git": dict},
+    "cost": {"wall_seconds": float, "peak_memory_bytes": int, "device": str, "processes": int, "sittings": int},
+    "curve": list,  # one row an epoch, the columns of log.csv
+    "best": {"epoch": int, "val_dsc": float},
+    "test": _EVALUATION,
+}
+
+
+def check_record(record: Any, where: str = "the record") -> dict[str, Any]:
+    """The record itself if it is whole and consistent; else LightMError naming what is missing or wrong."""
+    _check(record, _SHAPE, where, "")
+    if record["schema"] != SCHEMA:
+        raise LightMError(f"{where} has schema {record['schema']}; this version of lightm reads schema {SCHEMA}.")
+    if config_from_dict(record["config"]).sha256 != record["config_sha256"]:
+        raise LightMError(f"{where}: config_sha256 is not the hash of its config; one of them was edited by hand.")
+    for key in ("test", "test_native"):
+        if record.get(key):
+            _check_scores(record[key], f"{where}: {key}")
+    return record
+
+
+def load_record(path: str | Path) -> dict[str, Any]:
+    """Read and check one record."""
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LightMError(f"Can't read the record {path}: {getattr(error, 'strerror', None) or error}.") from error
+    return check_record(record, str(path))
+
+
+def list_records(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """Every record in a folder, checked: file name without .json -> record, sorted by name."""
+    return {path.stem: load_record(path) for path in sorted(Path(folder).glob("*.json"))}
+
+
+def save_record(record: dict[str, Any], path: str | Path) -> None:
+    """Check a record and write it, whole or not at all."""
+    check_record(record)
+    write_json(record, path)
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Readable JSON without NaN, whole or not at all."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    with whole_file(Path(path)) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _check(value: Any, shape: Any, where: str, key: str) -> None:
+    kind = dict if isinstance(shape, dict) else shape
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise LightMError(
+            f"{where}: {key or 'the whole'} must be {getattr(kind, '__name__', kind)}, not {value!r:.60}."
+        )
+    if isinstance(shape, dict):
+        for name, inner in shape.items():
+            if name not in value:
+                raise LightMError(f"{where} lacks {f'{key}.{name}'.lstrip('.')}.")
+            _check(value[name], inner, where, f"{key}.{name}".lstrip("."))
+
+
+def _check_scores(evaluation: dict[str, Any], where: str) -> None:
+    """Each score lies in [0, 1], and the summary is the mean of the cases."""
+    cases, summary = evaluation["cases"], evaluation["summary"]
+    if len(cases) != summary["cases"]:
+        raise LightMError(f"{where}: {len(cases)} cases, but its summary counts {summary['cases']}.")
+    for metric in ("dsc", "iou"):
+        per_class = summary[metric]["per_class"]
+        for name, mean in per_class.items():
+            scores = [case[metric][name] for case in cases]
+            if not all(0 <= score <= 1 for score in scores):
+                raise LightMError(f"{where}: a {metric} of {name} is outside 0 … 1.")
+            if not math.isclose(mean, sum(scores) / len(scores), abs_tol=1e-9):
+                raise LightMError(f"{where}: the summary's {metric} of {name} is not the mean of its cases.")
+        if not math.isclose(summary[metric]["mean"], sum(per_class.values()) / len(per_class), abs_tol=1e-9):
+            raise LightMError(f"{where}: the summary's mean {metric} is not the mean of its classes.")

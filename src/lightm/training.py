@@ -1,0 +1,347 @@
+"""The trainer: one recipe in, one run folder out, on Hugging Face Accelerate (CPU, one GPU or several processes).
+
+A run is killed at any instant and goes on bit for bit: weights, optimiser and the position in the run are in the last
+checkpoint, and all randomness is a function of the position (`lightm.randomness`).
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightm.checkpoint import find_checkpoint, load_model, load_optimizer, load_state, save_checkpoint
+from lightm.config import Config, config_from_dict
+from lightm.errors import LightMError
+from lightm.evaluation import autocast, evaluate
+from lightm.interrupts import Interrupted, StopRequests
+from lightm.logs import Progress, Row, draw_curves, write_log
+from lightm.losses import DiceCrossEntropy
+from lightm.optim import build_optimizer, learning_rate
+from lightm.provenance import environment, peak_memory
+from lightm.randomness import epoch_batches, seed_iteration
+from lightm.results import SCHEMA, load_record, save_record
+from lightm.runs import RECORD_FILE, create_run, load_task
+from lightm.scan import choose_backend
+
+
+class NonFiniteLoss(LightMError):
+    """Loss or gradient is NaN or infinite; the weights were not updated with it."""
+
+
+@dataclasses.dataclass
+class Position:
+    """All that changes during a run besides weights and optimiser; a checkpoint's state.json holds it."""
+
+    epoch: int = 0  # epochs completed
+    step: int = 0  # iterations completed of the epoch after those
+    loss_sum: float = 0.0  # over those iterations
+    epoch_seconds: float = 0.0  # spent on them
+    rows: list[Row] = dataclasses.field(default_factory=list)
+    best: dict[str, Any] | None = None  # {"epoch": …, "val_dsc": …}
+    wall_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    sittings: int = 0  # processes that the run has had, one after the other
+
+
+class Trainer:
+    """`Trainer(config, out).fit()` trains the network of a recipe and returns the record of the run.
+
+    out: the run folder to make; with resume=True the one to go on in, under the very same recipe, data and split.
+    on_epoch(epoch, row): called after each epoch with its row of the log (a live curve in a notebook).
+    quiet: no progress is shown.
+    LightMError: whatever does not fit is named before anything is touched.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        out: str | Path,
+        resume: bool = False,
+        on_epoch: Callable[[int, Row], None] | None = None,
+        quiet: bool = False,
+    ):
+        self.config, self.out, self.on_epoch = config, Path(out), on_epoch
+        self.checkpoint = self._find_checkpoint(resume)
+        # Precision is the run's own matter (`autocast`), whatever `accelerate launch` was configured to.
+        self.accelerator = Accelerator(mixed_precision="no")
+        self.device = self.accelerator.device
+        self.quiet = quiet or not self.accelerator.is_main_process
+        self.task = load_task(config)
+        self.steps = self._steps()
+        self.identity = {"split": self.task.split.sha256, "data set": self.task.dataset.fingerprint()}
+
+        torch.manual_seed(config.train.seed)
+        self.net = self.task.model().to(self.device)
+        self._try_network()
+        self.optimizer = build_optimizer(self.net, config.optim)
+        self.loss = DiceCrossEntropy()
+        self.position = Position()
+        if self.checkpoint:
+            self._restore(self.checkpoint)
+        self.train_data, self.val_data = self.task.data("train"), self.task.data("val")
+        self.model = self.accelerator.prepare_model(self.net)
+
+    # ---- before the first iteration -------------------------------------------------------------------------------
+
+    def _find_checkpoint(self, resume: bool) -> Path | None:
+        if resume:
+            found = find_checkpoint(self.out / "last")
+            if not found:
+                raise LightMError(f"There is nothing to resume in {self.out}; leave out --resume to start there.")
+            return found
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise LightMError(
+                f"{self.out} exists already; go on in it with --resume, or choose another folder by --out."
+            )
+        return None
+
+    def _steps(self) -> int:
+        """Iterations of an epoch."""
+        train, cases = self.config.train, len(self.task.split.train)
+        shares = train.accumulate * self.accelerator.num_processes
+        if train.batch_size % shares:
+            raise LightMError(
+                f"train.batch_size = {train.batch_size} can't be shared by {shares} = accumulate x processes; "
+                f"use {math.ceil(train.batch_size / shares) * shares}."
+            )
+        steps = train.iterations_per_epoch or cases // train.batch_size
+        if not steps:
+            raise LightMError(
+                f"train.batch_size = {train.batch_size} is more than the {cases} cases to train on; lower it."
+            )
+        return steps
+
+    def _try_network(self) -> None:
+        """Shapes only, on the meta device: a size that the network can't take is known before the data is read."""
+        image = torch.empty(1, self.task.dataset.in_channels, *self.config.data.size, device="meta")
+        with torch.no_grad(), torch.device("meta"):
+            self.task.model().eval()(image)
+
+    def _restore(self, folder: Path) -> None:
+        state = load_state(folder)
+        there = config_from_dict(state["config"])
+        if changed := self.config.difference(there):
+            raise LightMError(f"Can't resume {self.out}: its recipe is another ({changed}; there = {self.out}).")
+        for what, now in self.identity.items():
+            if state["identity"][what] != now:
+                raise LightMError(
+                    f"Can't resume {self.out}: the {what} has changed since it began "
+                    f"({state['identity'][what]:.12} then, {now:.12} now)."
+                )
+        load_model(folder, self.net)
+        load_optimizer(folder, state, self.net, self.optimizer)
+        self.position = Position(**state["position"])
+
+    # ---- the run --------------------------------------------------------------------------------------------------
+
+    def fit(self) -> dict[str, Any]:
+        """Train from where the run stands to its end, score the best checkpoint on the test cases, write the record."""
+        if (self.out / RECORD_FILE).exists():
+            return load_record(self.out / RECORD_FILE)
+        self.began = time.monotonic()
+        self.position.sittings += 1
+        epochs = self.config.train.epochs
+        if not self.checkpoint and self.accelerator.is_main_process:
+            create_run(self.out, self.config, self.task.split, lambda folder: self._save(folder / "last"))
+        self.accelerator.wait_for_everyone()
+        done = self.position.epoch * self.steps + self.position.step
+        self.progress = Progress(epochs * self.steps, done, self.quiet)
+        with StopRequests(lambda: self.progress.say("stopping after this iteration, with a checkpoint …")) as self.stop:
+            while self.position.epoch < epochs:
+                self._train_epoch()
+                self._close_epoch()
+        record = self._finish()
+        self.progress.close()
+        return record
+
+    def _train_epoch(self) -> None:
+        train, position = self.config.train, self.position
+        batches = epoch_batches(
+            len(self.train_data),
+            train.batch_size,
+            train.accumulate,
+            self.steps,
+            seed=train.seed,
+            epoch=position.epoch,
+            rank=self.accelerator.process_index,
+            world=self.accelerator.num_processes,
+        )[position.step :]
+        self.train_data.set_epoch(position.epoch)
+        parts = [part for batch in batches for part in batch]
+        loader = iter(DataLoader(self.train_data, batch_sampler=parts, num_workers=train.workers))
+        self.model.train()
+        for batch in batches:
+            started = time.monotonic()
+            loss = self._iteration([(part, next(loader)) for part in batch])
+            position.step += 1
+            position.loss_sum += loss
+            position.epoch_seconds += time.monotonic() - started
+            self.progress.step(position.epoch + 1, train.epochs, position.loss_sum / position.step)
+            if self._anywhere(self.stop.asked):
+                self._pause()
+
+    def _iteration(self, parts: list[tuple[Sequence[int], tuple[Tensor, Tensor]]]) -> float:
+        """One optimiser step over all parts of a batch; returns its mean loss over all processes."""
+        iteration = self.position.epoch * self.steps + self.position.step
+        optim, seed = self.config.optim, self.config.train.seed
+        seed_iteration(seed, iteration, self.accelerator.process_index)  # for dropout and its like
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        for i, (indices, (image, label)) in enumerate(parts):
+            last = i == len(parts) - 1  # gradients travel between processes once per step
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                with autocast(self.device, self.config.train.precision):
+                    logits = self.model(image.to(self.device))  # (B, K, *S)
+                loss = self.loss(logits, label.to(self.device)) / len(parts)
+                if not math.isfinite(loss.item()):
+                    raise self._non_finite(f"The loss is {loss.item()}", [indices], iteration)
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), optim.clip or math.inf).item()
+        if not math.isfinite(norm):
+            raise self._non_finite(f"The gradient's norm is {norm}", [indices for indices, _ in parts], iteration)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(iteration, self.steps * self.config.train.epochs, optim)
+        self.optimizer.step()
+        return self.accelerator.reduce(total, "mean").item()
+
+    def _non_finite(self, what: str, parts: list[Sequence[int]], iteration: int) -> NonFiniteLoss:
+        cases = ", ".join(self.train_data.case_ids[i] for indices in parts for i in indices)
+        return NonFiniteLoss(
+            f"{what} at iteration {iteration + 1} (epoch {self.position.epoch + 1}), with the cases {cases}; the "
+            "weights were not updated. Look at these images, or lower optim.lr, or set optim.clip = 1."
+        )
+
+    def _close_epoch(self) -> None:
+        """Validate, log, checkpoint. The best one first: if the process dies between the two, this is done again."""
+        position, train = self.position, self.config.train
+        epoch, started = position.epoch + 1, time.monotonic()
+        scores = None
+        if epoch % train.validate_every == 0 or epoch == train.epochs:
+            scores = evaluate(self.net, self.val_data, loss=self.loss, **self._evaluation())
+            if self._anywhere(self.stop.asked):
+                self._pause()  # before the row is written: validation runs again
+        dsc = scores and scores["summary"]["dsc"]["mean"]
+        row: Row = {
+            "epoch": epoch,
+            "iteration": epoch * self.steps,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "train_loss": position.loss_sum / position.step,
+            "val_loss": scores and scores["loss"],
+            "val_dsc": dsc,
+            "val_iou": scores and scores["summary"]["iou"]["mean"],
+            "seconds": round(position.epoch_seconds + time.monotonic() - started, 3),
+        }
+        position.rows.append(row)
+        position.epoch, position.step, position.loss_sum, position.epoch_seconds = epoch, 0, 0.0, 0.0
+        if scores and (position.best is None or dsc > position.best["val_dsc"]):
+            position.best = {"epoch": epoch, "val_dsc": dsc}
+            self._save(self.out / "best", resumable=False)
+        self._save(self.out / "last")
+        self._write_log()
+        self.progress.epoch(row, train.epochs)
+        if self.on_epoch:
+            self.on_epoch(epoch, row)
+
+    def _pause(self) -> None:
+        self._save(self.out / "last")
+        self.progress.close()
+        raise Interrupted(f"Stopped at iteration {self.position.epoch * self.steps + self.position.step}.")
+
+    def _finish(self) -> dict[str, Any]:
+        """Score the best checkpoint on the held-out test cases, once, and write what was measured."""
+        self.accelerator.wait_for_everyone()
+        self._write_log()
+        if self.accelerator.is_main_process:
+            draw_curves(self.position.rows, self.out / "curves.png", self.config.name)
+        load_model(find_checkpoint(self.out / "best"), self.net)
+        epoch = self.position.best["epoch"]
+        self.progress.say(f"scoring the {len(self.task.split.test)} test cases with the weights of epoch {epoch}")
+        test = self.task.data("test")
+        scores = {"test": evaluate(self.net, test, **self._evaluation())}
+        if self.config.eval.native:
+            scores["test_native"] = evaluate(self.net, test, native=self.task.dataset, **self._evaluation())
+        self._clock()
+        record = self._record(scores)
+        if self.accelerator.is_main_process:
+            save_record(record, self.out / RECORD_FILE)
+        return record
+
+    # ---- small parts ----------------------------------------------------------------------------------------------
+
+    def _evaluation(self) -> dict[str, Any]:
+        batch_size, precision = self.config.eval.batch_size, self.config.train.precision
+        return {"accelerator": self.accelerator, "batch_size": batch_size, "precision": precision}
+
+    def _anywhere(self, flag: bool) -> bool:
+        """Whether the flag is up in any process; all must leave the loop at the same iteration."""
+        if self.accelerator.num_processes == 1:
+            return flag
+        return bool(self.accelerator.reduce(torch.tensor(float(flag), device=self.device), "sum").item())
+
+    def _clock(self) -> None:
+        now = time.monotonic()
+        self.position.wall_seconds += now - self.began
+        self.position.peak_memory_bytes = max(self.position.peak_memory_bytes, peak_memory(self.device))
+        self.began = now
+
+    def _save(self, folder: Path, resumable: bool = True) -> None:
+        self._clock()
+        if self.accelerator.is_main_process:
+            state = {
+                "config": self.config.to_dict(),
+                "identity": self.identity,
+                "task": self.task.description(),
+                "position": dataclasses.asdict(self.position),
+            }
+            save_checkpoint(folder, state, self.net, self.optimizer if resumable else None)
+
+    def _write_log(self) -> None:
+        if self.accelerator.is_main_process:
+            write_log(self.position.rows, self.out / "log.csv")
+
+    def _record(self, scores: dict[str, Any]) -> dict[str, Any]:
+        position, task = self.position, self.task
+        asked = self.config.model.options.get("scan_backend", "auto")
+        return {
+            "schema": SCHEMA,
+            "name": self.config.name,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "config": self.config.to_dict(),
+            "config_sha256": self.config.sha256,
+            "seed": self.config.train.seed,
+            "data": {
+                "name": task.dataset.name,
+                "synthetic": task.dataset.synthetic,
+                "source": task.dataset.source,
+                "classes": list(task.dataset.classes),
+                "fingerprint": self.identity["data set"],
+                "split_sha256": task.split.sha256,
+                "cases": {part: len(task.cases(part)) for part in ("train", "val", "test")},
+            },
+            "model": {
+                "name": self.config.model.name,
+                "params": sum(p.numel() for p in self.net.parameters()),
+                "scan": choose_backend(torch.empty(0, 1, 0, device=self.device), asked)[0],
+            },
+            "environment": environment(),
+            "cost": {
+                "wall_seconds": round(position.wall_seconds, 1),
+                "peak_memory_bytes": position.peak_memory_bytes,
+                "device": self.device.type,
+                "processes": self.accelerator.num_processes,
+                "sittings": position.sittings,
+            },
+            "curve": position.rows,
+            "best": position.best,
+            **scores,
+        }
