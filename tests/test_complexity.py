@@ -12,6 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import lightm.scan
 from lightm.complexity import count, scan_macs
 from lightm.errors import LightMError
+from lightm.scan.ops import forward_flops
+from lightm.vss import SelectiveSSM
 
 
 class Function(nn.Module):
@@ -196,11 +198,23 @@ class ScanNet(nn.Module):
 
 @pytest.mark.parametrize(("states", "skip"), [(16, True), (5, False), (1, True)])
 def test_a_scan_costs_four_macs_a_state_and_one_each_for_step_and_skip(states, skip):
-    if not hasattr(torch.ops.lightm, "selective_scan"):
-        pytest.skip("the scan is not an operation of its own yet")
     counted = count(ScanNet(states, skip), (6, 7, 3))
     assert counted.by_operation["scan"] == counted.macs == 6 * 21 * (4 * states + (2 if skip else 1))
     assert counted.macs == scan_macs((1, 6, 21), states, skip)
+
+
+@pytest.mark.parametrize("backend", ["reference", "chunked", "no such backend here"])
+def test_the_backend_of_the_scan_makes_no_difference(backend):
+    one, other = (SelectiveSSM(6, d_state=5, dt_rank=2, scan_backend=name) for name in ("auto", backend))
+    assert count(one, (21, 6)) == count(other, (21, 6))
+    assert count(one, (21, 6)).macs == 21 * 6 * (2 + 5 + 5) + 21 * 2 * 6 + scan_macs((1, 6, 21), 5)
+    assert other.scan_backend == backend
+
+
+def test_the_flops_that_torch_counts_for_a_scan_are_its_macs_with_exponentials_and_additions():
+    tokens, states = 6 * 21, 5
+    flops = forward_flops(1, 21, 6, states, has_D=True, has_z=False)
+    assert flops == scan_macs((1, 6, 21), states) + tokens * (states + 2 * states + 1)  # exp; a h + b, y + C h; y + D u
 
 
 def test_a_scan_costs_what_its_loop_multiplies():
