@@ -42,6 +42,16 @@ _DATASETS = {
         DatasetInfo(
             "phantom-ct", "SYNTHETIC abdominal CT in HU, with liver and tumours", True, 3, "phantoms:PhantomCT"
         ),
+        DatasetInfo(
+            "montgomery-shenzhen",
+            "704 chest X-rays with lung masks, the paper's 2D data set",
+            False,
+            2,
+            "montgomery_shenzhen:MontgomeryShenzhen",
+        ),
+        DatasetInfo("hippocampus", "260 MR volumes, hippocampus in two parts", False, 3, "folder:Hippocampus"),
+        DatasetInfo("lits", "131 CT volumes, liver and tumours, the paper's 3D data set", False, 3, "folder:LiTS"),
+        DatasetInfo("folder", "your own images and masks: root=FOLDER", False, None, "folder:Folder"),
     )
 }
 
