@@ -80,7 +80,7 @@ def test_the_hash_follows_what_decides_the_result():
     assert config_from_dict({"train": {"workers": 3}, "name": "other"}).sha256 == base.sha256
     changed = config_from_dict({"optim": {"lr": 2e-3}, "data": {"options": {"cases": 3}}})
     assert changed.sha256 != base.sha256
-    assert base.difference(changed) == "optim.lr = 0.001 here, 0.002 there; data.options.cases = unset here, 3 there"
+    assert base.difference(changed) == "optim.lr is 0.001, there 0.002; data.options.cases is unset, there 3"
     assert base.difference(config_from_dict({"train": {"workers": 3}})) == ""
 
 

@@ -155,7 +155,7 @@ class Config:
         """`key = here, there` for every setting that decides the result and differs; empty if none does."""
         mine, theirs = self._decisive(), other._decisive()
         keys = [k for k in mine | theirs if mine.get(k) != theirs.get(k)]
-        return "; ".join(f"{k} = {_shown(mine, k)} here, {_shown(theirs, k)} there" for k in keys)
+        return "; ".join(f"{k} is {_shown(mine, k)}, there {_shown(theirs, k)}" for k in keys)
 
 
 def load_config(path: str | Path, overrides: typing.Iterable[str] = ()) -> Config:
@@ -235,16 +235,21 @@ _NOUN = {int: "whole number", float: "number", str: "text"}
 _ARTICLE = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false", dict: "a section"}
 
 
-def _apply(table: dict[str, Any], override: str) -> None:
-    """Set one `section.key=value`; the value is read as TOML, and as text where it is no TOML."""
-    dotted, sign, text = override.partition("=")
-    if not sign or not dotted.strip():
-        raise LightMError(f"{override!r} is not a setting; write section.key=value, such as optim.lr=1e-3.")
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`key=value` -> (key, value); the value is read as TOML, and as text where it is no TOML."""
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise LightMError(f"{text!r} is not a setting; write section.key=value, such as optim.lr=1e-3.")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text
-    *sections, key = dotted.strip().split(".")
+        return key.strip(), value
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    """Set one `section.key=value`."""
+    dotted, value = parse_setting(override)
+    *sections, key = dotted.split(".")
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):

@@ -70,7 +70,7 @@ class Trainer:
         quiet: bool = False,
     ):
         self.config, self.out, self.on_epoch = config, Path(out), on_epoch
-        self.checkpoint = self._find_checkpoint(resume)
+        self.checkpoint = self._checked_folder(resume)
         # Precision is the run's own matter (`autocast`), whatever `accelerate launch` was configured to.
         self.accelerator = Accelerator(mixed_precision="no")
         self.device = self.accelerator.device
@@ -92,11 +92,15 @@ class Trainer:
 
     # ---- before the first iteration -------------------------------------------------------------------------------
 
-    def _find_checkpoint(self, resume: bool) -> Path | None:
+    def _checked_folder(self, resume: bool) -> Path | None:
+        """The checkpoint to go on from, or None for a new run; its state is then in `self.state`."""
         if resume:
             found = find_checkpoint(self.out / "last")
             if not found:
                 raise LightMError(f"There is nothing to resume in {self.out}; leave out --resume to start there.")
+            self.state = load_state(found)
+            if changed := self.config.difference(config_from_dict(self.state["config"])):
+                raise LightMError(f"Can't resume {self.out} with another recipe than its own: {changed}.")
             return found
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise LightMError(
@@ -121,22 +125,17 @@ class Trainer:
         return steps
 
     def _try_network(self) -> None:
-        """Shapes only, on the meta device: a size that the network can't take is known before the data is read."""
-        image = torch.empty(1, self.task.dataset.in_channels, *self.config.data.size, device="meta")
-        with torch.no_grad(), torch.device("meta"):
-            self.task.model().eval()(image)
+        """One blank image: a size that the network can't take is known before the data is read."""
+        image = torch.zeros(1, self.task.dataset.in_channels, *self.config.data.size, device=self.device)
+        with torch.no_grad():
+            self.net.eval()(image)
 
     def _restore(self, folder: Path) -> None:
-        state = load_state(folder)
-        there = config_from_dict(state["config"])
-        if changed := self.config.difference(there):
-            raise LightMError(f"Can't resume {self.out}: its recipe is another ({changed}; there = {self.out}).")
+        state = self.state
         for what, now in self.identity.items():
-            if state["identity"][what] != now:
-                raise LightMError(
-                    f"Can't resume {self.out}: the {what} has changed since it began "
-                    f"({state['identity'][what]:.12} then, {now:.12} now)."
-                )
+            before = state["identity"][what]
+            if before != now:
+                raise LightMError(f"Can't resume {self.out}: its {what} was {before:.12} (hash) and is {now:.12} now.")
         load_model(folder, self.net)
         load_optimizer(folder, state, self.net, self.optimizer)
         self.position = Position(**state["position"])

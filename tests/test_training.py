@@ -1,0 +1,233 @@
+"""A run is reproducible, is never lost, and says what does not fit before it touches anything."""
+
+import csv
+import hashlib
+import os
+import signal
+
+import pytest
+import torch
+from tiny import tiny_config
+
+from lightm.errors import LightMError
+from lightm.interrupts import Interrupted
+from lightm.randomness import epoch_batches
+from lightm.results import load_record
+from lightm.training import NonFiniteLoss, Trainer
+
+
+class Killed(BaseException):
+    """Stands for `kill -9`: nothing in the trainer may catch it."""
+
+
+def train(config, out, **options):
+    return Trainer(config, out, quiet=True, **options).fit()
+
+
+def kill_at(monkeypatch, iteration):
+    """Let the trainer die before that iteration, counted from 1 over all epochs."""
+    original, calls = Trainer._iteration, []
+
+    def dying(self, parts):
+        calls.append(1)
+        if len(calls) == iteration:
+            raise Killed
+        return original(self, parts)
+
+    monkeypatch.setattr(Trainer, "_iteration", dying)
+
+
+def weights_hash(folder):
+    return [hashlib.sha256((folder / f / "model.safetensors").read_bytes()).hexdigest() for f in ("last", "best")]
+
+
+def log_without_times(folder):
+    with open(folder / "log.csv", newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Work this small is slower on two threads, far slower where others use the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted run."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    return out, train(tiny_config(), out)
+
+
+def test_a_run_leaves_what_a_reader_needs(whole):
+    out, record = whole
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "config.toml",
+        "split.json",
+        "log.csv",
+        "curves.png",
+        "record.json",
+        "last",
+        "last.previous",
+        "best",
+    } | (names & {"best.previous"})
+    assert load_record(out / "record.json") == record
+    assert [row["epoch"] for row in record["curve"]] == [1, 2, 3]
+    assert record["curve"][-1]["train_loss"] < record["curve"][0]["train_loss"]
+    assert record["data"]["cases"] == {"train": 14, "val": 2, "test": 4}
+    assert record["test"]["size"] == [16, 16] and record["test_native"]["size"] == "native"
+    split_test = {case["case"] for case in record["test_native"]["cases"]}
+    assert len(split_test) == 4
+    assert record["best"]["val_dsc"] == max(row["val_dsc"] for row in record["curve"])
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(whole, tmp_path):
+    train(tiny_config(), tmp_path / "again")
+    assert weights_hash(tmp_path / "again") == weights_hash(whole[0])
+    assert log_without_times(tmp_path / "again") == log_without_times(whole[0])
+    train(tiny_config(train__seed=1), tmp_path / "other")
+    assert weights_hash(tmp_path / "other") != weights_hash(whole[0])
+
+
+@pytest.mark.parametrize("iteration", [1, 4, 5, 9])
+def test_a_killed_run_resumes_bit_for_bit(whole, tmp_path, monkeypatch, iteration):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        kill_at(patch, iteration)
+        with pytest.raises(Killed):
+            train(tiny_config(), out)
+    record = train(tiny_config(), out, resume=True)
+    assert weights_hash(out) == weights_hash(whole[0])
+    assert log_without_times(out) == log_without_times(whole[0])
+    assert record["test"] == whole[1]["test"] and record["test_native"] == whole[1]["test_native"]
+    assert record["cost"]["sittings"] == 2
+
+
+def test_ctrl_c_saves_within_the_epoch_and_resumes_bit_for_bit(whole, tmp_path, monkeypatch):
+    original, calls = Trainer._iteration, []
+
+    def interrupted(self, parts):
+        calls.append(1)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_iteration", interrupted)
+        with pytest.raises(Interrupted, match="iteration 5"):
+            train(tiny_config(), tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = Trainer(tiny_config(), tmp_path / "run", resume=True, quiet=True)
+    assert (resumed.position.epoch, resumed.position.step) == (1, 2)
+    resumed.fit()
+    assert weights_hash(tmp_path / "run") == weights_hash(whole[0])
+    assert log_without_times(tmp_path / "run") == log_without_times(whole[0])
+
+
+def test_a_kill_between_the_two_renames_of_a_checkpoint_loses_nothing(whole, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        kill_at(patch, 8)
+        with pytest.raises(Killed):
+            train(tiny_config(), out)
+    (out / "last.previous").rename(out / "older")
+    (out / "last").rename(out / "last.previous")
+    train(tiny_config(), out, resume=True)
+    assert weights_hash(out) == weights_hash(whole[0])
+
+
+def test_a_batch_run_in_parts_gives_the_same_losses_to_rounding(whole, tmp_path):
+    record = train(tiny_config(train__accumulate=2), tmp_path / "run")
+    for row, expected in zip(record["curve"], whole[1]["curve"], strict=True):
+        assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-4)
+
+
+def test_workers_do_not_change_the_result(whole, tmp_path):
+    train(tiny_config(train__workers=2), tmp_path / "run")
+    assert weights_hash(tmp_path / "run") == weights_hash(whole[0])
+
+
+def test_a_non_finite_loss_stops_before_the_update_and_names_the_cases(tmp_path, monkeypatch):
+    trainer = Trainer(tiny_config(), tmp_path / "run", quiet=True)
+    before = {name: value.clone() for name, value in trainer.net.state_dict().items()}
+    bad = trainer.train_data.case_ids[3]
+    trainer.train_data.images[3] = float("nan")
+    # Everything before the bad case's batch is left out, so that the first update would be the poisoned one.
+    batches = epoch_batches(14, 4, 1, 3, seed=0, epoch=0)
+    trainer.position.step = next(i for i, [part] in enumerate(batches) if 3 in part)
+    with pytest.raises(NonFiniteLoss, match=bad):
+        trainer.fit()
+    assert all(torch.equal(value, before[name]) for name, value in trainer.net.state_dict().items())
+
+
+def test_nothing_is_overwritten_and_a_resume_that_does_not_fit_names_the_difference(whole, tmp_path):
+    out = whole[0]
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    with pytest.raises(LightMError, match="exists already; go on in it with --resume"):
+        Trainer(tiny_config(), out)
+    with pytest.raises(LightMError, match=r"optim\.lr is 0\.02, there 0\.01"):
+        Trainer(tiny_config(optim__lr=0.02), out, resume=True)
+    with pytest.raises(LightMError, match=r"model\.name is \"paper-conv3\", there \"lightm-unet\""):
+        Trainer(tiny_config(model__name="paper-conv3", model__options={}), out, resume=True)
+    with pytest.raises(LightMError, match=r"data\.split_seed is 1, there 0"):
+        Trainer(tiny_config(data__split_seed=1), out, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    with pytest.raises(LightMError, match="nothing to resume"):
+        Trainer(tiny_config(), tmp_path / "none", resume=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_changed_split_file_is_noticed_on_resume(tmp_path, monkeypatch):
+    from lightm.data.splits import make_split
+
+    with monkeypatch.context() as patch:
+        kill_at(patch, 2)
+        with pytest.raises(Killed):
+            train(tiny_config(), tmp_path / "run")
+    monkeypatch.setattr("lightm.runs.make_split", lambda data, seed, ratios: make_split(data, seed=5, ratios=ratios))
+    with pytest.raises(LightMError, match="its split was"):
+        Trainer(tiny_config(), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"data__size": [15, 16]}, "divisible"),
+        ({"data__size": [16, 16, 16]}, "3 axes, but phantom-cxr is 2D"),
+        ({"train__batch_size": 16}, "more than the 14 cases"),
+        ({"data__name": "phantom-cx"}, "Did you mean 'phantom-cxr'"),
+        ({"model__name": "lightm"}, "Did you mean 'lightm-unet'"),
+        ({"data__options": {"cases": 3}}, "part of the split is empty"),
+        ({"data__split": "nowhere.json"}, "correct the path"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_a_folder_is_made(tmp_path, changes, sentence):
+    with pytest.raises(LightMError, match=sentence):
+        Trainer(tiny_config(**changes), tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_live_curve_gets_every_row(tmp_path):
+    rows = []
+    record = train(tiny_config(train__validate_every=2), tmp_path / "run", on_epoch=lambda epoch, row: rows.append(row))
+    assert rows == record["curve"]
+    assert [row["val_dsc"] is None for row in rows] == [True, False, False]
+
+
+def test_bf16_trains_and_stays_finite(tmp_path):
+    record = train(tiny_config(train__precision="bf16", train__epochs=1), tmp_path / "run")
+    assert 0 < record["curve"][0]["train_loss"] < 3
+
+
+def test_processes_share_each_batch_and_every_case_comes_once_a_pass():
+    alone = epoch_batches(10, 4, 1, 5, seed=3, epoch=2)
+    shares = [epoch_batches(10, 4, 1, 5, seed=3, epoch=2, rank=rank, world=2) for rank in (0, 1)]
+    for step in range(5):
+        assert alone[step][0] == shares[0][step][0] + shares[1][step][0]
+    drawn = [i for [part] in alone for i in part]
+    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
+    assert drawn[:10] != drawn[10:]
