@@ -25,14 +25,17 @@ class Phantoms(Dataset):
     version = 1  # counts up when the drawing changes, so that records made before are told apart
 
     def __init__(self, cases: int, size: int | tuple[int, ...], seed: int):
-        sizes = (size,) * self.spatial_dims if isinstance(size, int) else tuple(size)
-        if len(sizes) != self.spatial_dims or min(sizes) < 16:
+        sizes = tuple(size) if isinstance(size, (list, tuple)) else (size,) * self.spatial_dims
+        if len(sizes) != self.spatial_dims or not all(isinstance(n, int) and n >= 16 for n in sizes):
             raise LightMError(
                 f"{self.name}: size={size!r} can't be drawn; give one number or {self.spatial_dims} of them, "
                 "each at least 16."
             )
-        if cases < 1 or seed < 0:
-            raise LightMError(f"{self.name}: cases={cases}, seed={seed}: give at least one case and a seed from 0 up.")
+        if not (isinstance(cases, int) and isinstance(seed, int) and cases >= 1 and seed >= 0):
+            raise LightMError(
+                f"{self.name}: cases={cases!r}, seed={seed!r} can't be drawn; give whole numbers, one "
+                "case or more and a seed from 0 up."
+            )
         self.size, self.seed = sizes, seed
         self.case_ids = tuple(f"{self.name}-{seed}-{number:04d}" for number in range(cases))
 

@@ -17,7 +17,7 @@ from lightm.files import whole_file
 
 
 def find_root(dataset: str, folder: str, root: str | Path | None) -> Path:
-    """The data set's folder: `root`, or `folder` under LIGHTM_DATA. LightMError saying what to type if it is not there."""
+    """The data set's folder: `root`, or `folder` under LIGHTM_DATA; if it is missing an error says what to type."""
     script = f"data_scripts/{dataset.replace('-', '_')}.py"
     if root is None:
         home = os.environ.get("LIGHTM_DATA")
