@@ -21,13 +21,14 @@ from lightm.errors import LightMError, suggest
 log = logging.getLogger("lightm.scan")
 
 BACKENDS = {
+    "cpu": "compiled by numba, vectorised, all cores",
     "chunked": "plain PyTorch, all chunks of the sequence side by side",
     "reference": "the definition, a loop over time",
 }
 
 # What "auto" tries, best first, by device type; every other device gets the last line.
 PREFERENCE = {
-    "cpu": ("chunked",),
+    "cpu": ("cpu", "chunked"),
     "other": ("chunked",),
 }
 

@@ -1,0 +1,173 @@
+"""The CPU backend: kernels compiled by numba on first use (no compiler needed) and cached on disk.
+
+The arithmetic is in cpu_forward.py and cpu_backward.py, its vector values in simd.py, its threads in threads.py. Here
+tensors become what the kernels want: channels padded to whole vectors and states to whole tiles (LightM-UNet's need no
+padding), and the scan is cut into tasks, a task being some blocks of channels of one batch item.
+"""
+
+import math
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightm.scan import threads
+from lightm.scan.cpu_backward import backward_task
+from lightm.scan.cpu_forward import CHUNK, TILE, forward_task
+from lightm.scan.simd import lanes_of
+
+MOST_LANES = 16  # of any processor and dtype, so that the shape of the kept states depends on neither
+MOST_BLOCKS = 16  # a task's share of a chunk must fit in the second-level cache
+
+
+def unavailable(device: torch.device) -> str:
+    """Why this backend can't run on `device`; empty if it can."""
+    return "" if device.type == "cpu" else "it is for CPU tensors"
+
+
+def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[int, ...]:
+    """Shape of what `forward` keeps for `backward`: the state before each chunk, padded."""
+    padded_channels = (channels + MOST_LANES - 1) // MOST_LANES * MOST_LANES
+    padded_states = (d_state + TILE - 1) // TILE * TILE
+    return (batch, (length + CHUNK - 1) // CHUNK, padded_channels * padded_states)
+
+
+class _Problem:
+    """Inputs as the kernels want them, and the tasks into which the scan is cut."""
+
+    def __init__(self, u, delta, A, B, C, D, z, delta_bias, delta_softplus):
+        self.dtype = np.float32 if u.dtype == torch.float32 else np.float64
+        self.W = W = lanes_of(self.dtype)
+        self.batch, self.L, self.channels = u.shape
+        self.d_state = A.shape[1]
+        self.blocks, self.N = -(-self.channels // W), -(-self.d_state // TILE) * TILE
+        self.shape = (self.L, self.N, self.blocks)
+        per_channel = [torch.zeros(self.channels, dtype=u.dtype) if x is None else x for x in (D, delta_bias)]
+        self.D, self.bias = (_flat(_pad(x, W).contiguous()) for x in per_channel)
+        self.A = _flat(self.to_blocks(A[None] / math.log(2)))
+        self.u, self.delta = _rows(_pad(u, W)), _rows(_pad(delta, W))
+        self.z = self.u if z is None else _rows(_pad(z, W))  # never read if there is no gate
+        self.B, self.C = _rows(_pad(B, TILE)), _rows(_pad(C, TILE))
+        self.use_softplus, self.gated = delta_softplus, z is not None
+
+        # As many tasks for a batch item as give every thread one, but at least so many that a task is not too large.
+        threads_an_item = 1 if self.batch % torch.get_num_threads() == 0 else -(-torch.get_num_threads() // self.batch)
+        self.splits = min(self.blocks, max(threads_an_item, -(-self.blocks // MOST_BLOCKS)))
+        self.tasks = [
+            (i, self.blocks * s // self.splits, self.blocks * (s + 1) // self.splits)
+            for i in range(self.batch)
+            for s in range(self.splits)
+        ]
+
+    def to_blocks(self, x: Tensor) -> Tensor:
+        """(X, D, N) -> (X, blocks, N, W), padded with zeros."""
+        x = F.pad(x, (0, self.N - self.d_state, 0, self.blocks * self.W - self.channels))
+        return x.view(x.shape[0], self.blocks, self.W, self.N).transpose(2, 3).contiguous()
+
+    def from_blocks(self, x: Tensor) -> Tensor:
+        """(X, blocks, N, W) -> (X, D, N), the inverse."""
+        x = x.transpose(2, 3).reshape(x.shape[0], self.blocks * self.W, self.N)
+        return x[:, : self.channels, : self.d_state].contiguous()
+
+    def rows_of_channels(self, like: Tensor) -> Tensor:
+        """An uninitialised (B, L, D) tensor, D padded."""
+        return like.new_empty(self.batch, self.L, self.blocks * self.W)
+
+
+def forward(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    keep_states: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y (B, L, D), last state (B, D, N), kept states (`states_shape`) or an empty tensor; see chunked.forward."""
+    p = _Problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    y = p.rows_of_channels(u)
+    h = u.new_zeros(p.batch, p.blocks, p.N, p.W)
+    states = u.new_empty(states_shape(p.batch, p.L, p.channels, p.d_state) if keep_states else 0)
+    tensors = (p.u, p.delta, p.z, p.B, p.C, p.A, p.D, p.bias, _rows(y), _flat(h), _flat(states))
+    threads.run(
+        [partial(forward_task, task, p.shape, *tensors, p.use_softplus, p.gated, keep_states) for task in p.tasks]
+    )
+    return _unpad(y, p.channels), p.from_blocks(h), states
+
+
+def backward(
+    grad_y: Tensor,
+    grad_last_state: Tensor | None,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    states: Tensor,
+) -> tuple[Tensor | None, ...]:
+    """Gradients of u, delta, A, B, C, D, z, delta_bias (None where the input is None), in the layout of `forward`."""
+    p = _Problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    du, ddelta = p.rows_of_channels(u), p.rows_of_channels(u)
+    dz = p.rows_of_channels(u) if p.gated else du  # never written if there is no gate
+    # Each split of the channels sums dB and dC over its own; they are added in a fixed order below.
+    dB, dC = (u.new_empty(p.splits, p.batch, p.L, p.N) for _ in "BC")
+    if grad_last_state is None:
+        grad_last_state = u.new_zeros(p.batch, p.channels, p.d_state)
+    g = p.to_blocks(grad_last_state)
+    dA = torch.empty_like(g)
+    dD, dbias = (u.new_empty(p.batch, p.blocks * p.W) for _ in range(2))
+    inputs = (p.u, p.delta, p.z, p.B, p.C, p.A, p.D, p.bias, _flat(states), _rows(_pad(grad_y, p.W)))
+    by_token = (_rows(du), _rows(ddelta), _rows(dz))
+    totals = (_flat(g), _flat(dA), _flat(dD), _flat(dbias))
+    sums = [(_rows(dB[s]), _rows(dC[s])) for s in range(p.splits)]
+    threads.run(
+        [
+            partial(
+                backward_task, task, p.shape, *inputs, *by_token, *sums[i % p.splits], *totals, p.use_softplus, p.gated
+            )
+            for i, task in enumerate(p.tasks)
+        ]
+    )
+    dB, dC = (_unpad(x[0] if p.splits == 1 else x.sum(0), p.d_state) for x in (dB, dC))
+    return (
+        _unpad(du, p.channels),
+        _unpad(ddelta, p.channels),
+        p.from_blocks(dA).sum(0),
+        dB,
+        dC,
+        None if D is None else dD.sum(0)[: p.channels],
+        None if z is None else _unpad(dz, p.channels),
+        None if delta_bias is None else dbias.sum(0)[: p.channels],
+    )
+
+
+def _pad(x: Tensor, multiple: int) -> Tensor:
+    """The last axis padded with zeros to a multiple, if it is not one."""
+    return F.pad(x, (0, -x.shape[-1] % multiple)) if x.shape[-1] % multiple else x
+
+
+def _unpad(x: Tensor, size: int) -> Tensor:
+    return x if x.shape[-1] == size else x[..., :size].contiguous()
+
+
+def _flat(x: Tensor) -> np.ndarray:
+    """A contiguous tensor's memory, as one axis."""
+    return x.detach().view(-1).numpy()
+
+
+def _rows(x: Tensor) -> tuple[np.ndarray, int, int]:
+    """A (B, L, X) tensor as (flat array, stride of an item, stride of a token); copied unless X has unit stride."""
+    if x.stride(2) != 1 and x.shape[2] > 1:
+        x = x.contiguous()
+    batch, length, size = x.shape
+    extent = (batch - 1) * x.stride(0) + (length - 1) * x.stride(1) + size if x.numel() else 0
+    return x.detach().as_strided((extent,), (1,)).numpy(), x.stride(0), x.stride(1)

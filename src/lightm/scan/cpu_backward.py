@@ -1,0 +1,236 @@
+"""The backward kernel of the CPU backend.
+
+With g_t = dLoss/dh_t and a_t = exp(delta_t A), for every channel d and state n,
+
+    g_t = C_t dy_t + a_{t+1} g_{t+1}
+
+runs from the last token to the first, and gives every gradient on its way:
+
+    dC_t = sum_d dy_t h_t          d(delta_t u_t) = sum_n g_t B_t
+    dB_t = sum_d delta_t u_t g_t   d(delta_t)     = sum_n A q_t + u_t d(delta_t u_t)     with q_t = a_t g_t h_{t-1}
+                                   dA             = sum_t delta_t q_t
+
+It needs the states h_t in reverse order. Dividing by a_t would lose them to rounding, storing all of them costs N times
+the memory of u; so the states of a chunk are recomputed from the one kept before it, chunk by chunk from the last.
+Sums over all tokens (dA, dD, d bias) are compensated: plain float32 sums over 262144 tokens are off by 1e-5.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from lightm.scan.cpu_forward import CHUNK, TILE
+from lightm.scan.simd import (
+    add_parts,
+    kernel,
+    lanes,
+    load,
+    spread,
+    store,
+    store_lane_sums,
+    zeros,
+)
+from lightm.scan.simd_math import exp2, sigmoid, softplus
+
+LN_2 = math.log(2)
+
+
+@njit(inline="always")
+def add_compensated(total, at, error, at_error, value, parts):
+    """total[at] += value, keeping in `error` what rounding lost (Kahan's sum)."""
+    value = value - load(error, at_error, parts)
+    before = load(total, at, parts)
+    after = before + value
+    store(error, at_error, (after - before) - value)
+    store(total, at, after)
+
+
+@kernel
+def backward_task(
+    task,
+    shape,
+    u,
+    delta,
+    z,
+    B,
+    C,
+    A,
+    D,
+    bias,
+    states,
+    dy,
+    du,
+    ddelta,
+    dz,
+    dB,
+    dC,
+    g,
+    dA,
+    dD,
+    dbias,
+    use_softplus,
+    gated,
+):
+    """Gradients of channel blocks `first` to `last` of batch item `item`; arguments as in `forward_task`, and
+
+    dy, du, ddelta, dz: like u   dB, dC: like B, sums over the channels of this task only
+    g: (batch, blocks, N, W), a_{t+1} g_{t+1}: in, the gradient of the last state; out, that of the first
+    dA: (batch, blocks, N, W), dD, dbias: (batch, blocks * W), written
+    """
+    item, first, last = task
+    L, N, blocks = shape
+    u_data, u_item, u_token = u
+    delta_data, delta_item, delta_token = delta
+    z_data, z_item, z_token = z
+    B_data, B_item, B_token = B
+    C_data, C_item, C_token = C
+    dy_data, dy_item, dy_token = dy
+    du_data, du_item, du_token = du
+    ddelta_data, ddelta_item, ddelta_token = ddelta
+    dz_data, dz_item, dz_token = dz
+    dB_data, dB_item, dB_token = dB
+    dC_data, dC_item, dC_token = dC
+    W = lanes(u_data)
+    chunks = (L + CHUNK - 1) // CHUNK
+    count = last - first
+
+    # A chunk of the task, block after block: (count, CHUNK, W)
+    step = np.empty(count * CHUNK * W, u_data.dtype)  # delta after bias and softplus
+    step_slope = np.empty_like(step)  # its derivative by delta
+    step_u = np.empty_like(step)  # delta u
+    u_t = np.empty_like(step)
+    grad = np.empty_like(step)  # dy, before the gate
+    sum_gB = np.empty_like(step)  # sum_n g B
+    sum_qA = np.empty_like(step)  # sum_n q A log2(e)
+    out = np.empty_like(step)  # y before the gate
+    gate_grad = np.empty_like(step)  # dy * d SiLU(z) / dz
+    # One tile of one block: (CHUNK, TILE, W), and h also after the last token
+    decays = np.empty(CHUNK * TILE * W, u_data.dtype)
+    hs = np.empty((CHUNK + 1) * TILE * W, u_data.dtype)
+    # dB and dC before the sum over lanes: (N / TILE, CHUNK, TILE, W)
+    gx = np.empty(CHUNK * N * W, u_data.dtype)
+    hdy = np.empty_like(gx)
+    # What compensated sums lost, and the sums over a chunk
+    dA_error = np.zeros(count * N * W, u_data.dtype)
+    dD_error = np.zeros(count * W, u_data.dtype)
+    dbias_error = np.zeros_like(dD_error)
+    dD_chunk = np.zeros_like(dD_error)
+    dbias_chunk = np.zeros_like(dD_error)
+
+    for j in range(first, last):
+        for n in range(N):
+            store(dA, ((item * blocks + j) * N + n) * W, zeros(A, 1))
+        store(dD, (item * blocks + j) * W, zeros(A, 1))
+        store(dbias, (item * blocks + j) * W, zeros(A, 1))
+
+    for chunk in range(chunks - 1, -1, -1):
+        start = chunk * CHUNK
+        tokens = min(CHUNK, L - start)
+
+        for k in range(tokens):
+            u_row = item * u_item + (start + k) * u_token
+            delta_row = item * delta_item + (start + k) * delta_token
+            z_row = item * z_item + (start + k) * z_token
+            dy_row = item * dy_item + (start + k) * dy_token
+            for j in range(first, last):
+                at = ((j - first) * CHUNK + k) * W
+                raw = load(delta_data, delta_row + j * W, 1) + load(bias, j * W, 1)
+                u_k = load(u_data, u_row + j * W, 1)
+                dy_k = load(dy_data, dy_row + j * W, 1)
+                if use_softplus:
+                    dt = softplus(raw)
+                    store(step_slope, at, sigmoid(raw))
+                else:
+                    dt = raw
+                    store(step_slope, at, zeros(A, 1) + 1.0)
+                store(step, at, dt)
+                store(step_u, at, dt * u_k)
+                store(u_t, at, u_k)
+                store(sum_gB, at, zeros(A, 1))
+                store(sum_qA, at, zeros(A, 1))
+                if gated:
+                    z_k = load(z_data, z_row + j * W, 1)
+                    s = sigmoid(z_k)
+                    store(out, at, load(D, j * W, 1) * u_k)
+                    store(gate_grad, at, dy_k * (s * (1.0 + z_k * (1.0 - s))))
+                    store(grad, at, dy_k * (z_k * s))
+                else:
+                    store(grad, at, dy_k)
+
+        for j in range(first, last):
+            rows = (j - first) * CHUNK * W
+            for n in range(0, N, TILE):
+                a = load(A, (j * N + n) * W, 4)
+                # Forwards: decays and states of this chunk.
+                h = load(states, (((item * chunks + chunk) * blocks + j) * N + n) * W, 4)
+                store(hs, 0, h)
+                for k in range(tokens):
+                    at = rows + k * W
+                    tile = k * TILE * W
+                    decay = exp2(load(step, at, 1) * a)
+                    B_k = spread(B_data, item * B_item + (start + k) * B_token + n, 4)
+                    h = decay * h + load(step_u, at, 1) * B_k
+                    store(decays, tile, decay)
+                    store(hs, tile + TILE * W, h)
+                if gated:
+                    for k in range(tokens):
+                        at = rows + k * W
+                        C_k = spread(C_data, item * C_item + (start + k) * C_token + n, 4)
+                        store(out, at, load(out, at, 1) + add_parts(load(hs, (k + 1) * TILE * W, 4) * C_k))
+                # Backwards: gradients.
+                at_g = ((item * blocks + j) * N + n) * W
+                g_k = load(g, at_g, 4)
+                dA_chunk = zeros(A, 4)
+                for k in range(tokens - 1, -1, -1):
+                    at = rows + k * W
+                    tile = k * TILE * W
+                    sums = n * CHUNK * W + tile
+                    dt = load(step, at, 1)
+                    x = load(step_u, at, 1)
+                    dy_k = load(grad, at, 1)
+                    B_k = spread(B_data, item * B_item + (start + k) * B_token + n, 4)
+                    C_k = spread(C_data, item * C_item + (start + k) * C_token + n, 4)
+                    g_k = dy_k * C_k + g_k
+                    if j == first:
+                        store(hdy, sums, dy_k * h)
+                        store(gx, sums, x * g_k)
+                    else:
+                        store(hdy, sums, load(hdy, sums, 4) + dy_k * h)
+                        store(gx, sums, load(gx, sums, 4) + x * g_k)
+                    store(sum_gB, at, load(sum_gB, at, 1) + add_parts(g_k * B_k))
+                    g_k = g_k * load(decays, tile, 4)
+                    h = load(hs, tile, 4)
+                    q = g_k * h
+                    dA_chunk = dA_chunk + q * dt
+                    store(sum_qA, at, load(sum_qA, at, 1) + add_parts(q * a))
+                store(g, at_g, g_k)
+                add_compensated(dA, at_g, dA_error, ((j - first) * N + n) * W, dA_chunk, 4)
+
+        for k in range(tokens):
+            du_row = item * du_item + (start + k) * du_token
+            ddelta_row = item * ddelta_item + (start + k) * ddelta_token
+            dz_row = item * dz_item + (start + k) * dz_token
+            for j in range(first, last):
+                at = ((j - first) * CHUNK + k) * W
+                u_k = load(u_t, at, 1)
+                dy_k = load(grad, at, 1)
+                gB = load(sum_gB, at, 1)
+                slope = load(step_slope, at, 1)
+                store(du_data, du_row + j * W, load(step, at, 1) * gB + load(D, j * W, 1) * dy_k)
+                ddelta_k = (u_k * gB + load(sum_qA, at, 1) * LN_2) * slope
+                store(ddelta_data, ddelta_row + j * W, ddelta_k)
+                store(dD_chunk, (j - first) * W, load(dD_chunk, (j - first) * W, 1) + dy_k * u_k)
+                store(dbias_chunk, (j - first) * W, load(dbias_chunk, (j - first) * W, 1) + ddelta_k)
+                if gated:
+                    store(dz_data, dz_row + j * W, load(out, at, 1) * load(gate_grad, at, 1))
+            for n in range(0, N, TILE):
+                sums = n * CHUNK * W + k * TILE * W
+                store_lane_sums(dB_data, item * dB_item + (start + k) * dB_token + n, load(gx, sums, 4))
+                store_lane_sums(dC_data, item * dC_item + (start + k) * dC_token + n, load(hdy, sums, 4))
+        for j in range(first, last):
+            at = (j - first) * W
+            add_compensated(dD, (item * blocks + j) * W, dD_error, at, load(dD_chunk, at, 1), 1)
+            add_compensated(dbias, (item * blocks + j) * W, dbias_error, at, load(dbias_chunk, at, 1), 1)
+            store(dD_chunk, at, zeros(A, 1))
+            store(dbias_chunk, at, zeros(A, 1))
