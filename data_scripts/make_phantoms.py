@@ -1,7 +1,7 @@
 """Write SYNTHETIC images with their masks as files, for a workshop: nobody needs a network or a patient's data.
 
-Radiographs become PNG in images/ and masks/, CT volumes NIfTI in imagesTr/ and labelsTr/; train on them with
-`lightm train RECIPE.toml data.name=folder` and the folder as root in data.options, as on a data set of your own.
+Radiographs become PNG in images/ and masks/, CT volumes NIfTI in imagesTr/ and labelsTr/. Train on them as on a data
+set of your own: in the recipe's [data], name = "folder" and options = { root = "OUT" }.
 """
 
 import argparse

@@ -153,6 +153,8 @@ def test_missing_data_gets_a_sentence_that_says_what_to_type(name, monkeypatch, 
 def test_own_files_need_a_root():
     with pytest.raises(LightMError, match="needs root=FOLDER"):
         load_dataset("folder")
+    with pytest.raises(LightMError, match="there is no folder nowhere; correct root"):
+        load_dataset("folder", root="nowhere")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,9 @@ class Folder(Dataset):
             raise LightMError(
                 "Data set folder needs root=FOLDER, which holds images/ and masks/ (or imagesTr/, labelsTr/)."
             )
-        self._open(find_root(self.name, "", root), classes, normalise)
+        if not Path(root).is_dir():
+            raise LightMError(f"Data set folder: there is no folder {root}; correct root (relative to where you are).")
+        self._open(Path(root), classes, normalise)
 
     def _open(self, root: Path, classes: list[str] | None = None, normalise: str | None = None) -> None:
         self.root = root
