@@ -1,6 +1,6 @@
 # Every target sets up what it needs in .venv first; a second run skips what is done. Only sh, git and Python are needed.
 .DEFAULT_GOAL := help
-.PHONY: help book test lint notebooks clean
+.PHONY: help setup book test lint notebooks clean
 PYTHON ?= python3
 PY := .venv/bin/python
 STAMP := .venv/lightm-stamp
@@ -12,6 +12,8 @@ help: ## this list
 
 $(STAMP): requirements/all.in requirements/constraints.txt pyproject.toml tools/setup_venv.sh
 	@PYTHON="$(PYTHON)" sh tools/setup_venv.sh $(STAMP)
+
+setup: $(STAMP) ## only make .venv (the others do this by themselves)
 
 book: $(STAMP) ## train a small LightM-UNet, run every notebook, build the book
 	@$(PY) tools/build_book.py

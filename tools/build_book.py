@@ -22,6 +22,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from build_facts import CURVES, facts
 from build_notebooks import NOTEBOOKS, ROOT, quiet_stderr, strip_ansi
 
 BUILD = ROOT / "_build"
@@ -178,10 +179,11 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
         notebook = nbformat.read((NOTEBOOKS if committed else EXECUTED) / f"{name}.ipynb", as_version=4)
         durations[name] = notebook.metadata.get("papermill", {}).get("duration")
         pages[f"notebooks/{name}.ipynb"] = for_the_page(notebook, documented).encode()
-    build_page = pages["book/this_build.md"].decode()
-    pages["book/this_build.md"] = build_page.replace("% facts of the build\n", facts(durations, committed)).encode()
-    if not committed and (RUN / "curves.png").exists():
-        pages["book/curves.png"] = (RUN / "curves.png").read_bytes()
+    told = "This copy was built from the committed notebooks without running them: nothing was measured.\n"
+    if not committed:
+        told = facts(durations, RUN)
+        pages[f"book/{CURVES}"] = (RUN / CURVES).read_bytes()
+    pages["book/this_build.md"] = pages["book/this_build.md"].replace(b"% facts of the build\n", told.encode())
     for path in [p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).as_posix() not in pages]:
         path.unlink()
     for name, content in pages.items():
@@ -189,25 +191,6 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
         if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-
-
-def facts(durations: dict[str, float | None], committed: bool) -> str:
-    """What book/this_build.md says: how long each chapter ran here, and how the small training run went."""
-    if committed:
-        return "This copy was built from the committed notebooks, without running them: nothing was timed.\n"
-    from lightm.provenance import environment
-
-    record = json.loads((RUN / "record.json").read_text(encoding="utf-8"))
-    rows = [f"| [](../notebooks/{name}.ipynb) | {seconds:.0f} |" for name, seconds in durations.items()]
-    machine = "\n".join(f"{key}\n: {value}\n" for key, value in environment().items() if not isinstance(value, dict))
-    return "\n".join(
-        ["| chapter | seconds |", "|---|---:|", *rows, f"| together | {sum(durations.values()):.0f} |", ""]
-        + ["## The machine", "", machine, "## The training run", "", describe_run(record)]
-    )
-
-
-def describe_run(record: dict) -> str:
-    return f"```{{image}} curves.png\n:alt: Loss and DSC by epoch of the small training run\n```\n{sorted(record)}\n"
 
 
 def build_pages(folder: Path, out: Path, log: Path) -> None:

@@ -1,0 +1,52 @@
+"""What the build itself measured, as Markdown for book/this_build.md: nothing on that page is typed by hand."""
+
+import json
+from pathlib import Path
+
+CURVES = "curves.png"  # beside the page
+
+
+def facts(durations: dict[str, float], run: Path) -> str:
+    """The small training run, the time of each chapter (name -> seconds), and the machine that did it."""
+    record = json.loads((run / "record.json").read_text(encoding="utf-8"))
+    return (
+        "\n\n".join([describe_run(record), describe_times(durations), describe_machine(record["environment"])]) + "\n"
+    )
+
+
+def describe_run(record: dict) -> str:
+    cases, test, cost = record["data"]["cases"], record["test"]["summary"], record["cost"]
+    kind = "synthetic cases" if record["data"]["synthetic"] else "cases"
+    rows = [
+        ("data", f"{record['data']['name']}: {sum(cases.values())} {kind}, {cases['train']} of them to train on"),
+        ("network", f"{record['model']['name']}, {record['model']['params']:,} parameters"),
+        ("epochs", len(record["curve"])),
+        ("wall time", f"{cost['wall_seconds']:.0f} s on {cost['device']}"),
+        (f"mean DSC of {test['cases']} held-out cases", f"{test['dsc']['mean']:.3f}"),
+        (f"mean IoU of {test['cases']} held-out cases", f"{test['iou']['mean']:.3f}"),
+    ]
+    alt = f"Loss and scores over the {len(record['curve'])} epochs of the training run of this build"
+    return (
+        "## The training run\n\n"
+        "`lightm train experiments/smoke.toml` ran first, to show that the whole chain works here.\n\n"
+        + table(("what", "measured"), rows)
+        + f"\n\n```{{image}} {CURVES}\n:alt: {alt}\n```"
+    )
+
+
+def describe_times(durations: dict[str, float]) -> str:
+    rows = [(f"{{doc}}`../notebooks/{name}`", f"{seconds:.0f}") for name, seconds in durations.items()]
+    rows.append(("all chapters", f"{sum(durations.values()):.0f}"))
+    return "## The time each chapter took\n\n" + table(("chapter", "seconds"), rows)
+
+
+def describe_machine(environment: dict) -> str:
+    hardware, versions, git = environment["hardware"], environment["versions"], environment["git"]
+    rows = [(name, value) for name, value in hardware.items() if value is not None]
+    rows += [("commit", git.get("commit") or "not known"), *versions.items()]
+    return "## The machine and the versions\n\n" + table(("what", "value"), rows)
+
+
+def table(head: tuple[str, str], rows: list[tuple[str, object]]) -> str:
+    lines = [head, ("---", "---"), *rows]
+    return "\n".join(f"| {left} | {right} |" for left, right in lines)
