@@ -4,6 +4,7 @@ Coordinates: u to the right and v down the picture, both about -1 to 1, in the f
 distance from the midline, side -1 the patient's right lung (left in the picture), +1 the left lung.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -211,12 +212,14 @@ def _branch(
     rng: np.random.Generator, pen: ImageDraw.ImageDraw, x: float, y: float, angle: float, side: int, width: float
 ) -> None:
     while width > 0.7:
-        length = rng.uniform(8, 15)
-        to_x, to_y = x + side * length * np.cos(angle), y + length * np.sin(angle)
+        stretch, fork, turn, bend = rng.uniform(size=4)
+        length = 8 + 7 * stretch
+        to_x, to_y = x + side * length * math.cos(angle), y + length * math.sin(angle)
         pen.line((x, y, to_x, to_y), fill=int(50 + 45 * width), width=max(1, round(width)))
-        if rng.uniform() < 0.5:
-            _branch(rng, pen, to_x, to_y, angle + rng.choice([-1, 1]) * rng.uniform(0.4, 0.9), side, width * 0.6)
-        x, y, angle, width = to_x, to_y, angle + rng.normal(0, 0.22), width * 0.84
+        if fork < 0.5:
+            sharp = (0.4 + 0.5 * turn) * (1 if fork < 0.25 else -1)
+            _branch(rng, pen, to_x, to_y, angle + sharp, side, width * 0.6)
+        x, y, angle, width = to_x, to_y, angle + 0.8 * (bend - 0.5), width * 0.84
 
 
 def _expose(rng: np.random.Generator, thickness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -33,7 +33,7 @@ class Split:
 def make_split(dataset: Dataset, seed: int = 0, ratios: Sequence[int] = (7, 1, 2)) -> Split:
     """Draw a split. Each group of `dataset.stratum` is shared out in proportion to `ratios`, whole cases at a time.
 
-    The default is the paper's 7 : 1 : 2 (Section 3.1; its seed and case lists were not published).
+    The default is the paper's 7 : 1 : 2 (Section 3; its seed and case lists were not published).
     """
     ratios = tuple(ratios)
     if len(ratios) != 3 or min(ratios) < 0 or sum(ratios) == 0:
