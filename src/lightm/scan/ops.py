@@ -12,9 +12,23 @@ from torch.utils.flop_counter import register_flop_formula
 
 from lightm.scan import backends
 
+# Not torch.library.custom_op, whose wrapper imports torch's compiler at the first call (two seconds).
+_INPUTS = (
+    "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z,"
+    " Tensor? delta_bias, bool delta_softplus"
+)
+torch.library.define(
+    "lightm::selective_scan",
+    f"({_INPUTS}, bool keep_states, str backend) -> (Tensor, Tensor, Tensor)",
+)
+torch.library.define(
+    "lightm::selective_scan_backward",
+    f"(Tensor grad_y, Tensor? grad_last_state, {_INPUTS}, Tensor states, str backend) -> ({', '.join(['Tensor'] * 8)})",
+)
 
-@torch.library.custom_op("lightm::selective_scan", mutates_args=())
-def scan(
+
+@torch.library.impl("lightm::selective_scan", "CompositeExplicitAutograd")
+def _scan(
     u: Tensor,
     delta: Tensor,
     A: Tensor,
@@ -33,7 +47,7 @@ def scan(
         return module.forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states)
 
 
-@scan.register_fake
+@torch.library.register_fake("lightm::selective_scan")
 def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states, backend):
     batch, length, channels = u.shape
     d_state = A.shape[1]
@@ -42,8 +56,8 @@ def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states, backend)
     return u.new_empty(batch, length, channels), u.new_empty(batch, channels, d_state), u.new_empty(states)
 
 
-@torch.library.custom_op("lightm::selective_scan_backward", mutates_args=())
-def scan_backward(
+@torch.library.impl("lightm::selective_scan_backward", "CompositeExplicitAutograd")
+def _scan_backward(
     grad_y: Tensor,
     grad_last_state: Tensor | None,
     u: Tensor,
@@ -66,7 +80,7 @@ def scan_backward(
     return tuple(u.new_empty(0) if grad is None else grad for grad in grads)
 
 
-@scan_backward.register_fake
+@torch.library.register_fake("lightm::selective_scan_backward")
 def _(grad_y, grad_last_state, u, delta, A, B, C, D, z, delta_bias, delta_softplus, states, backend):
     def like(x):
         return u.new_empty(0 if x is None else x.shape)
@@ -85,7 +99,9 @@ def _gradients(ctx, grad_y, grad_last_state, _grad_states):
     *tensors, states = ctx.saved_tensors
     if grad_y is None:  # only the last state was used
         grad_y = torch.zeros_like(tensors[0])
-    grads = scan_backward(grad_y, grad_last_state, *tensors, ctx.delta_softplus, states, ctx.backend)
+    grads = torch.ops.lightm.selective_scan_backward(
+        grad_y, grad_last_state, *tensors, ctx.delta_softplus, states, ctx.backend
+    )
     wanted = zip(grads, tensors, strict=True)
     return *(None if tensor is None else grad for grad, tensor in wanted), None, None, None
 
@@ -96,8 +112,9 @@ def _refuse(ctx, *grads):
     )
 
 
-scan.register_autograd(_gradients, setup_context=_keep_for_backward)
-scan_backward.register_autograd(_refuse)
+torch.library.register_autograd("lightm::selective_scan", _gradients, setup_context=_keep_for_backward)
+torch.library.register_autograd("lightm::selective_scan_backward", _refuse)
+scan = torch.ops.lightm.selective_scan
 
 
 def forward_flops(batch: int, length: int, channels: int, d_state: int, has_D: bool, has_z: bool) -> int:
