@@ -1,8 +1,10 @@
 """Files of one's own and those of real data sets: read as written, refused with a sentence if they can't be used."""
 
 import json
+import runpy
 import shutil
 import tarfile
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -269,3 +271,13 @@ def test_the_real_hippocampi_have_two_parts_in_each_case(real_data):
     data = load_dataset("hippocampus")
     case = data.read(data.case_ids[0])
     assert case.label.shape == case.image.shape[1:] and set(np.unique(case.label)) == {0, 1, 2}
+
+
+def test_the_script_for_workshops_writes_a_folder_that_can_be_read(tmp_path, own_cache, monkeypatch, capsys):
+    script = Path(__file__).resolve().parents[2] / "data_scripts" / "make_phantoms.py"
+    monkeypatch.setattr("sys.argv", ["make_phantoms.py", "phantom-ct", str(tmp_path / "ct"), "--cases=2", "--size=20"])
+    runpy.run_path(str(script), run_name="__main__")
+    assert "2 cases, 3D, classes background, liver, tumour" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["make_phantoms.py", "phantom-ct", str(tmp_path / "ct"), "--size=2"])
+    with pytest.raises(SystemExit, match=r"make_phantoms.py: phantom-ct: size=2 can't be drawn"):
+        runpy.run_path(str(script), run_name="__main__")
