@@ -1,0 +1,522 @@
+# %% [markdown]
+# # The VSS module
+#
+# A state-space model reads a sequence. An image isn't one. The *Vision State-Space (VSS) module* is what
+# LightM-UNet puts between the two: it lays the pixels in a row, mixes each with its neighbours, lets the selective
+# scan of the last chapter carry information along the row, and gates the result. This chapter takes it apart with
+# the package's own code, then watches every part work on an image.
+#
+# You need: convolutions, and {doc}`02_selective_scan`.
+#
+# At the end you can say
+# * how an image becomes a sequence without copying a number,
+# * what each part of the module may look at, and what it can't see,
+# * how far the scan remembers, in pixels, and what scanning in more directions buys and costs.
+
+# %% tags=["parameters"]
+profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
+
+# %%
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lightm.data import load_dataset
+from lightm.data.transforms import preprocess
+from lightm.figures import frames_slider, png_bytes, use_style
+from lightm.models import build_model
+from lightm.notebook import check_profile, show_source
+from lightm.vss import (
+    CausalDWConv,
+    SelectiveSSM,
+    SpatialDWConv,
+    VSSModule,
+    from_direction,
+    to_direction,
+    tokens_to_volume,
+    volume_to_tokens,
+)
+
+run = check_profile(
+    profile,
+    {
+        "smoke": {"size": 64, "width": 16, "steps": 30, "device": "cpu"},
+        "paper": {"size": 256, "width": 32, "steps": 300, "device": "cuda"},
+    },
+)
+use_style()
+torch.manual_seed(0)
+torch.set_printoptions(precision=3, sci_mode=False)
+
+# %% [markdown]
+# ## What the paper says
+#
+# > The VSS Module takes the feature $W_{in}^{l} \in \mathbb{R}^{\check L\times\check C}$ as input and channels it
+# > into two parallel branches. In the first branch, the VSS Module expands the feature channels to
+# > $\lambda\times\check C$ using a linear layer […]. Subsequently, it applies a DWConv, SiLU activation function,
+# > followed by the SSM and LayerNorm. In the second branch, the VSS Module also expands the feature channels to
+# > $\lambda\times\check C$ using a linear layer, followed by the SiLU activation function. Subsequently, the VSS
+# > Module aggregates features from the two branches using the Hadamard product and projects the channel number back
+# > to $\check C$ […].
+# >
+# > — {cite}`liao2024lightmunet`, Section 2.2
+#
+# $$
+# \begin{aligned}
+# W_1 &= \mathrm{LayerNorm}(\mathrm{SSM}(\mathrm{SiLU}(\mathrm{DWConv}(\mathrm{Linear}(W_{in}))))) \\
+# W_2 &= \mathrm{SiLU}(\mathrm{Linear}(W_{in})) \\
+# W_{out} &= \mathrm{Linear}(W_1 \odot W_2)
+# \end{aligned}
+# $$ (eq-vss)
+#
+# And this is {eq}`eq-vss` in the package, letter for letter:
+
+# %%
+show_source(VSSModule.forward, start="u = F.silu")
+
+# %% [markdown]
+# $\lambda C$ is called $D$ from here on, the *inner channels*. The rest of the chapter goes through these five
+# lines from the inside out.
+#
+# ## An image as a row of tokens
+#
+# A *token* is one pixel with all its channels. The pixels of a volume $(B, C, H, W)$ are read row by row, which gives
+# $(B, L, C)$ with $L = HW$:
+
+# %%
+show_source(volume_to_tokens)
+
+# %%
+show_source(tokens_to_volume)
+
+# %% [markdown]
+# Both are *views*: they change how memory is described, not what is in it. That works because the network keeps its
+# volumes in the *channels-last* format, where the channels of one pixel lie side by side. Then "all channels of pixel
+# (0, 0), all channels of pixel (0, 1), …" is the row of tokens already.
+
+# %%
+grid = (2, 3)
+tokens = torch.arange(6 * 4.0).view(1, 6, 4)  # (B, L, C): token k holds 4k, 4k + 1, 4k + 2, 4k + 3
+volume = tokens_to_volume(tokens, grid)  # (B, C, H, W)
+print("channel 0 of the volume:", volume[0, 0], sep="\n")
+assert volume.data_ptr() == tokens.data_ptr()  # the same memory
+assert volume.is_contiguous(memory_format=torch.channels_last)
+assert torch.equal(volume_to_tokens(volume), tokens)
+
+# %% [markdown]
+# ## The module on six tokens
+#
+# Small enough to print: six tokens with $C = 4$ channels, so $D = 8$ inside. Each name below is a part of the module;
+# running them one after the other must give what the module gives.
+
+
+# %%
+def parts_of(vss, x, grid):
+    """Every intermediate result of a VSS module, by name."""
+    steps = {"in_proj": vss.in_proj(x)}  # (B, L, D)
+    steps["dwconv"] = vss.dwconv(steps["in_proj"], grid)
+    steps["SiLU"] = F.silu(steps["dwconv"])
+    steps["SSM"] = vss.ssm(steps["SiLU"], grid)
+    steps["LayerNorm"] = vss.norm(steps["SSM"])  # W1
+    steps["gate"] = F.silu(vss.gate_proj(x))  # W2
+    steps["product"] = steps["LayerNorm"] * steps["gate"]
+    steps["out_proj"] = vss.out_proj(steps["product"])  # (B, L, C)
+    return steps
+
+
+vss = VSSModule(channels=4, spatial_dims=2)
+x = torch.randn(1, 6, 4)
+with torch.no_grad():
+    steps = parts_of(vss, x, grid)
+    for name, value in steps.items():
+        print(f"{name:<10} {tuple(value.shape)}")
+    assert torch.equal(steps["out_proj"], vss(x, grid))
+steps["out_proj"][0]
+
+# %% [markdown]
+# ## DWConv: who talks to whom before the scan
+#
+# The paper says "DWConv", a depthwise convolution: each channel is filtered by itself. It doesn't say over what. Two
+# readings are possible, and the package has both:
+#
+# * `dwconv="spatial"`: a $3\times3$ (3D: $3\times3\times3$) filter on the grid, as in VMamba {cite}`liu2024vmamba`,
+#   which the paper says it follows. This is the default.
+# * `dwconv="causal"`: Mamba's filter over the last four tokens {cite}`gu2023mamba`, as in the code that the authors
+#   published.
+
+# %%
+show_source(SpatialDWConv.forward)
+
+# %%
+show_source(CausalDWConv.forward)
+
+# %% [markdown]
+# A direct way to see what a part may look at: ask for the gradient of one output pixel with respect to every input
+# pixel. Where it is exactly zero, nothing can come from.
+
+
+# %%
+def influence(function, grid, pixel, channels):
+    """|d output at `pixel` / d input|, summed over channels, for every input pixel: (*grid)."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, math.prod(grid), channels, generator=generator, requires_grad=True)  # (B, L, C)
+    y = tokens_to_volume(function(x), grid)  # (B, C, H, W)
+    (gradient,) = torch.autograd.grad(y[(0, slice(None), *pixel)].sum(), x)
+    return gradient.abs().sum(-1).view(grid)
+
+
+grid, pixel = (5, 7), (2, 1)
+for dwconv in SpatialDWConv(8, 2), CausalDWConv(8, 2):
+    seen = influence(lambda x, conv=dwconv: conv(x, grid), grid, pixel, 8) > 0
+    print(f"{type(dwconv).__name__}: what pixel (row 2, column 1) sees")
+    print("\n".join(" ".join("■" if s else "·" for s in row) for row in seen.tolist()))
+
+# %% [markdown]
+# The causal filter knows nothing of the image: from column 1 it reaches back over the edge, to the end of the row
+# above. The spatial one sees the pixel's real neighbours, also those that come later in the row. So with
+# `dwconv="spatial"` the module as a whole isn't causal, even though the scan is.
+#
+# ## The SSM: selection
+#
+# Chapter 2 defined the scan; the class `SelectiveSSM` feeds it. $\Delta$, $B$ and $C$ are *computed from the token
+# itself*, that is the selection. $A$ and $D$ are learnt constants.
+
+# %%
+show_source(SelectiveSSM.forward)
+
+# %% [markdown]
+# The two projections are small: `x_proj` reads $R + 2N$ numbers off each token ($R$ = `dt_rank` = $\lceil
+# C/16\rceil$, $N$ = 16), and `dt_proj` expands $R$ of them to one step size $\Delta$ for each of the $D$ channels.
+#
+# How it starts matters, because $\Delta$ and $A$ set the memory. After $k$ tokens a state has decayed to
+# $e^{-k\Delta|A|}$, so it forgets half of what it knows in $\ln 2/(\Delta|A|)$ tokens. The module starts as Mamba
+# does: $A = -1, \dots, -N$ in every channel, $\Delta$ spread log-uniformly from 0.001 to 0.1.
+
+# %%
+show_source(SelectiveSSM.reset_parameters)
+
+# %% mystnb={"image": {"alt": "Histogram of half-lives on a logarithmic axis from 0.4 to 700 tokens, most between 1 and 50; dashed lines mark the length of an image row at 64, 256 and 512 pixels, to the right of nearly all of it"}}
+ssm = SelectiveSSM(channels=512, d_state=16, dt_rank=16)
+with torch.no_grad():
+    delta = F.softplus(ssm.dt_bias)  # (D,), what an input of zero gives
+    half_life = math.log(2) / (delta[:, None] * ssm.A_log.exp())  # (D, N), in tokens
+assert 0.4 < half_life.min() and half_life.max() < 700
+
+fig, ax = plt.subplots()
+ax.hist(half_life.flatten(), bins=np.geomspace(0.4, 700, 40))
+for width in (64, 256, 512):
+    ax.axvline(width, color="black", linestyle="--", linewidth=1)
+    ax.text(width * 0.93, ax.get_ylim()[1] * 0.97, f"row of {width}", rotation=90, ha="right", va="top", fontsize=9)
+ax.set(xscale="log", xlabel="half-life of a state at the start of training (tokens)", ylabel="states")
+plt.show()
+
+shares = {width: (half_life > width).float().mean().item() for width in (64, 256, 512)}
+print("states whose half-life exceeds one row:", ", ".join(f"{100 * s:.1f}% at width {w}" for w, s in shares.items()))
+assert shares[512] < 0.02
+
+# %% [markdown]
+# A state that is to carry something from one pixel to *the pixel below it* has to hold on for a whole row of tokens.
+# At the start almost none of them can. The network may learn longer memories, but at the start it has, going down the
+# image, mostly what the $3\times3$ DWConv gives it. That is a reason to prefer the spatial reading, and one to
+# scan in more than one direction.
+#
+# ## Directions
+#
+# One scan reads the rows; what comes later can't reach what came before. VMamba's remedy is to read the same tokens
+# along several paths, each with an SSM of its own, and add up the results:
+
+# %%
+show_source(to_direction)
+
+# %%
+show_source(VSSModule.ssm)
+
+# %%
+grid = (3, 4)
+order = torch.arange(12).view(1, 12, 1)
+names = ["row-major", "reverse", "column-major", "reverse column-major"]
+for direction, name in enumerate(names):
+    path = to_direction(order, grid, direction)
+    print(f"{direction} {name:<20}", *path.flatten().tolist())
+    assert sorted(path.flatten().tolist()) == list(range(12))  # every token once
+    assert torch.equal(from_direction(path, grid, direction), order)  # and back
+
+# %% [markdown]
+# Step through the four paths. Dark is long ago. Before the black pixel has been read, the scan in that direction
+# knows nothing of it.
+
+# %%
+grid = (6, 8)
+L = math.prod(grid)
+when = [from_direction(torch.arange(L).view(1, L, 1), grid, direction).view(grid) for direction in range(4)]
+frames, labels = [], []
+for t in range(0, L, 2):
+    fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.1))
+    for ax, times, name in zip(axes, when, names, strict=True):
+        age = torch.where(times <= t, (t - times).float(), torch.nan)  # tokens since it was read
+        ax.imshow(age, cmap="viridis_r", vmin=0, vmax=L)
+        ax.plot(*reversed(np.argwhere(times.numpy() == t)[0]), marker="o", color="#D55E00", markersize=7)
+        ax.set_xticks(np.arange(-0.5, grid[1]), [])
+        ax.set_yticks(np.arange(-0.5, grid[0]), [])
+        ax.grid(color="lightgray", alpha=1, linewidth=0.5)
+        ax.tick_params(length=0)
+        ax.set_title(name, fontsize=10)
+        ax.spines[["top", "right"]].set_visible(True)
+    frames.append(png_bytes(fig))
+    labels.append(f"token {t + 1} of {L}")
+frames_slider(
+    frames,
+    labels,
+    alt="A 6 by 8 grid being read along four paths: by rows, by rows backwards, by columns, by columns backwards",
+    caption="The orange dot is the token being read; the colour of the others says how long ago they were.",
+)
+
+# %% [markdown]
+# What does the centre of an image see, then? The gradient answers again, now for the whole module, on a logarithmic
+# scale.
+
+# %% mystnb={"image": {"alt": "Four maps of what the centre pixel sees. One direction with the causal convolution: the pixels above, and those to the left in its own row. One direction with the spatial convolution: also the row below and its neighbours. Two directions: a band of rows above and below. Four directions: a cross of rows and columns, everything visible"}}
+grid, centre, C = (33, 33), (16, 16), 16
+settings = {
+    "1 direction, causal": {"directions": 1, "dwconv": "causal"},
+    "1 direction": {"directions": 1},
+    "2 directions": {"directions": 2},
+    "4 directions": {"directions": 4},
+}
+fields = {}
+for name, options in settings.items():
+    torch.manual_seed(1)
+    module = VSSModule(C, 2, **options)
+    fields[name] = influence(lambda x, module=module: module(x, grid), grid, centre, C)
+
+fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.3))
+for ax, (name, field) in zip(axes, fields.items(), strict=True):
+    shown = torch.log10((field / field.max()).clamp(min=1e-12)).masked_fill(field == 0, torch.nan)
+    image = ax.imshow(shown, cmap="viridis", vmin=-6, vmax=0)
+    ax.set_title(name, fontsize=10)
+    ax.set_axis_off()
+fig.colorbar(image, ax=axes, shrink=0.7, label="log10, relative")
+plt.show()
+
+tokens_before = centre[0] * grid[1] + centre[1]
+causal = fields["1 direction, causal"].flatten()
+assert (causal[: tokens_before + 1] > 0).all() and (causal[tokens_before + 1 :] == 0).all()  # exactly causal
+assert (fields["1 direction"].flatten()[tokens_before + grid[1] + 2 :] == 0).all()  # + one row: the 3x3 filter
+assert (fields["2 directions"] > 0).all() and (fields["4 directions"] > 0).all()  # everything
+shares = [f"{name}: {(field > 0).float().mean():.2f}" for name, field in fields.items()]
+print("share of the image that reaches the centre:", *shares, sep="\n  ")
+
+# %% [markdown]
+# White is exactly zero. With one direction the lower half of the image can't reach the centre, but for the single
+# row of the $3\times3$ filter. Two directions see everything, though along the rows only; four add the columns, at
+# the price of four SSMs:
+
+# %%
+print(f"{'directions':<12}{'dwconv':<10}{'parameters':>12}   (C = 256, as in the bottleneck)")
+sizes = {}
+for directions in (1, 2, 4):
+    for dwconv in ("spatial", "causal"):
+        module = VSSModule(256, 2, directions=directions, dwconv=dwconv)
+        sizes[directions, dwconv] = sum(p.numel() for p in module.parameters())
+        print(f"{directions:<12}{dwconv:<10}{sizes[directions, dwconv]:>12,}")
+one_ssm = sizes[2, "spatial"] - sizes[1, "spatial"]
+assert sizes[4, "spatial"] == sizes[1, "spatial"] + 3 * one_ssm
+
+# %% [markdown]
+# ## The module at work on an image
+#
+# A fresh module has nothing to show, so let one learn first: a very small LightM-UNet ({doc}`05_lightm_unet`
+# explains it) sees a few dozen batches of *synthetic* chest radiographs and learns to find the lungs. No patient is
+# in any picture of this book. Then we take the VSS module of its first layer, which works at full resolution, and
+# look at each part.
+
+# %%
+data = load_dataset("phantom-cxr", cases=24, size=run.size)
+images, labels = zip(*(preprocess(data.read(c), (run.size,) * 2, data.normalise) for c in data.case_ids), strict=True)
+images = torch.stack(images).to(run.device)  # (24, 1, H, W)
+labels = torch.stack(labels).long().to(run.device)  # (24, H, W)
+
+torch.manual_seed(0)
+model = build_model("lightm-unet", 2, 1, 2, width=run.width, depths=(1, 1), bottleneck_depth=1).to(run.device)
+optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+losses = []
+for step in range(run.steps):
+    batch = torch.arange(4 * step, 4 * step + 4) % 20  # the last four cases are held out
+    loss = F.cross_entropy(model(images[batch]), labels[batch])
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    losses.append(loss.item())
+assert losses[-1] < 0.5 * losses[0]
+
+# %%
+layer = model.encoder[0].stack.layers[0]
+grid = (run.size, run.size)
+with torch.no_grad():
+    features = model.stem(images[20:21])  # (1, C, H, W)
+    x = layer.norm_in(volume_to_tokens(features))  # (1, L, C)
+    steps = {"input": x} | parts_of(layer.mixer, x, grid)
+    assert torch.allclose(steps["out_proj"], layer.mixer(x, grid), atol=1e-5)
+
+
+def picture(tokens, channel):
+    """One channel of tokens (1, L, C) as an image, scaled to [0, 1] between its 1st and 99th percentile."""
+    image = tokens[0, :, channel].view(grid).cpu()
+    low, high = torch.quantile(image, torch.tensor([0.01, 0.99]))
+    return ((image - low) / (high - low)).clamp(0, 1)
+
+
+def busiest(tokens, count):
+    """The channels with the largest variance over the image."""
+    return tokens[0].var(0).topk(count).indices.tolist()
+
+
+inner = busiest(steps["SSM"], 4)  # the same four of the D inner channels all the way
+frames = []
+for name, tokens in steps.items():
+    fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.2))
+    for ax, channel in zip(axes, inner if tokens.shape[-1] > x.shape[-1] else busiest(tokens, 4), strict=True):
+        ax.imshow(picture(tokens, channel))
+        ax.set_title(f"channel {channel}", fontsize=10)
+        ax.set_axis_off()
+    fig.suptitle(f"{name}, {tokens.shape[-1]} channels", fontsize=12)
+    frames.append(png_bytes(fig))
+frames_slider(
+    frames,
+    list(steps),
+    alt="Four channels of a synthetic chest radiograph's features after each part of a trained VSS module",
+    caption="Each picture is scaled by itself. Between in_proj and product the same four channels are shown.",
+)
+
+# %% [markdown]
+# Look for the DWConv, which smooths some channels and sharpens others; for the SSM, whose channels fade from left
+# to right and from top to bottom, so that the two lungs, alike before it, may differ after it: when the scan comes
+# to the second one it has seen the first; and for the gate, which looks at no other pixel and cuts the fading back
+# to sharp edges.
+#
+# The selection itself can be seen too. $\Delta_t$ is how much a token is let into the state, and how much it wipes
+# out of what was there. It is a map over the image, one for each inner channel:
+
+# %% mystnb={"image": {"alt": "Maps of the step size over a synthetic chest radiograph for three channels: the values follow the outline of body and lungs"}}
+ssm = layer.mixer.ssms[0]
+with torch.no_grad():
+    dt = ssm.x_proj(steps["SiLU"])[..., : ssm.dt_proj.in_features]  # (1, L, R)
+    delta = F.softplus(ssm.dt_proj(dt) + ssm.dt_bias)  # (1, L, D)
+channels = (delta[0].std(0) / delta[0].mean(0)).topk(3).indices.tolist()
+
+fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.5))
+axes[0].imshow(images[20, 0].cpu())
+axes[0].set_title("image (synthetic)", fontsize=10)
+for ax, channel in zip(axes[1:], channels, strict=True):
+    shown = ax.imshow(delta[0, :, channel].view(grid).cpu(), cmap="viridis")
+    ax.set_title(f"Δ, channel {channel}", fontsize=10)
+    fig.colorbar(shown, ax=ax, orientation="horizontal", shrink=0.9).ax.tick_params(labelsize=8)
+for ax in axes:
+    ax.set_axis_off()
+plt.show()
+assert (delta > 0).all() and (delta[0].std(0) > 0).all()  # every channel's Δ depends on where it is: selection
+
+# %% [markdown]
+# Nobody told the module where the body ends. Where $\Delta$ is near zero a channel lets the scan pass over the
+# pixel and keeps what it holds; where it is large, it takes in what it sees and forgets faster.
+
+# %% [markdown]
+# ## Exercises
+#
+# :::{exercise}
+# :label: ex-vss-below
+# An image is 512 pixels wide. How many tokens lie between a pixel and the one below it in direction 0 (row-major),
+# and how many in direction 2 (column-major)? Write the two distances into the cell below the solution.
+# :::
+#
+# :::{solution} ex-vss-below
+# :class: dropdown
+# In direction 0 the pixel below comes a whole row later: 512 tokens. In direction 2 the columns are read, so it is
+# the next token: 1. That is what the column-major scans of VMamba are for.
+# :::
+
+# %%
+below = None  # your answer: (tokens in direction 0, tokens in direction 2)
+
+# %%
+position = torch.arange(2 * 512).view(1, -1, 1)
+paths = [to_direction(position, (2, 512), direction).flatten().tolist() for direction in (0, 2)]
+right = tuple(path.index(512) - path.index(0) for path in paths)  # token 512 is below token 0
+print("Replace None by your answer." if below is None else "Right." if tuple(below) == right else "Not yet.")
+
+# %% [markdown]
+# :::{exercise}
+# :label: ex-vss-count
+# Write the number of parameters of `VSSModule(C, 2)` as a function of $C$: $\lambda = 2$, $N = 16$, $R = \lceil
+# C/16\rceil$, one direction, spatial DWConv. The linear layers have no bias, the convolution and the LayerNorm have
+# one.
+# :::
+#
+# :::{solution} ex-vss-count
+# :class: dropdown
+# With $D = 2C$: three linear layers $3CD$; DWConv $9D + D$; SSM `x_proj` $D(R + 2N)$, `dt_proj` $RD$, its bias $D$,
+# `A_log` $DN$, `D` $D$; LayerNorm $2D$. In Python:
+#
+# ```python
+# def parameters(C):
+#     D, N, R = 2 * C, 16, math.ceil(C / 16)
+#     return 3 * C * D + 10 * D + D * (R + 2 * N) + R * D + D + D * N + D + 2 * D
+# ```
+# :::
+
+
+# %%
+def parameters(C):
+    return None  # your formula
+
+
+# %%
+widths = (32, 64, 128, 256)
+right = [sum(p.numel() for p in VSSModule(C, 2).parameters()) for C in widths]
+mine = [parameters(C) for C in widths]
+print("Replace None by your formula." if None in mine else "Right." if mine == right else f"Not yet: {right}.")
+
+# %% [markdown]
+# :::{exercise}
+# :label: ex-vss-reverse
+# Make a one-direction module with `dwconv="causal"` look only at what comes *after* a pixel, without touching its
+# code: wrap it in a function of the tokens. The check cell asks for the gradient.
+# :::
+#
+# :::{solution} ex-vss-reverse
+# :class: dropdown
+# Feed it the tokens backwards and turn the answer round again:
+#
+# ```python
+# def anticausal(x):
+#     return from_direction(module(to_direction(x, grid, 1), grid), grid, 1)
+# ```
+# :::
+
+# %%
+grid, module = (5, 7), VSSModule(8, 2, dwconv="causal")
+
+
+def anticausal(x):
+    return module(x, grid)  # your change: this one still looks back
+
+
+# %%
+seen = influence(anticausal, grid, (2, 3), 8).flatten() > 0
+now = 2 * grid[1] + 3
+right = not seen[:now].any() and seen[now:].all()
+print("Right." if right else "Still looks back: change anticausal above.")
+
+# %% [markdown]
+# ## In short
+#
+# * Tokens and volume are two views of the same memory; the order is row-major.
+# * Neighbours talk in the DWConv, far pixels in the scan, and the gate acts on each pixel alone.
+# * One direction can't see what comes later, and at the start a state seldom outlives a row.
+# * The paper leaves open $\lambda$, the kind of DWConv and the directions. They are options here, so they can be
+#   measured.
+#
+# Next: {doc}`04_rvm_layer` wraps the module in norms and a residual connection with a learnt factor.
