@@ -106,9 +106,22 @@ def train() -> str | None:
     RUN.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(key)
     command = [sys.executable, "-m", "lightm", "train", str(RECIPE.relative_to(ROOT)), "--out", str(RUN)]
-    if subprocess.run([*command, *(["--resume"] if resume else [])], cwd=ROOT).returncode:
+    code = run_and_wait([*command, *(["--resume"] if resume else [])])
+    if code == 130:
+        raise KeyboardInterrupt
+    if code:
         raise BuildError(f"Training {RECIPE.relative_to(ROOT)} failed, see above.")
     return None
+
+
+def run_and_wait(command: list[str]) -> int:
+    """The exit code of a command that may take its time over Ctrl-C, which reaches it too: training saves first."""
+    with subprocess.Popen(command, cwd=ROOT) as child:
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:
+                continue
 
 
 def execute(name: str, package: str) -> str | None:
