@@ -36,45 +36,42 @@ def evaluate(
     precision: str = "fp32",
     loss: nn.Module | None = None,
     native: Dataset | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Any] | None, float | None]:
     """Score every case of `data`; the processes share the work and each gets the whole answer.
 
-    native: a data set from which the untouched masks are read; logits are then resized to each mask before the argmax.
-    Returns {"size", "cases": [per case and class DSC and IoU], "summary": means, "loss": mean over cases or None}.
+    native: a data set from which the untouched masks are read; logits are resized to each mask before the argmax.
+    Returns the scores at the training size, those at the cases' own (None if not asked for), and the mean loss (None
+    without one). Scores are {"size", "cases": DSC and IoU per case and class, "summary": their means}.
     """
-    was_training = model.training
+    was_training, device = model.training, accelerator.device
     model.eval()
-    rank, world = accelerator.process_index, accelerator.num_processes
     found = []
-    for indices in _chunks(range(rank, len(data), world), batch_size):
-        images, labels = (
-            torch.stack(part).to(accelerator.device) for part in zip(*(data[i] for i in indices), strict=True)
-        )
-        with autocast(accelerator.device, precision):
+    for indices in _chunks(range(accelerator.process_index, len(data), accelerator.num_processes), batch_size):
+        images = torch.stack([data[i][0] for i in indices]).to(device)  # (B, C, *S)
+        with autocast(device, precision):
             logits = model(images).float()  # (B, K, *S)
-        costs = (
-            [None] * len(indices)
-            if loss is None
-            else [loss(a[None], b[None]).item() for a, b in zip(logits, labels, strict=True)]
-        )
-        for i, logit, label, cost in zip(indices, logits, labels, costs, strict=True):
-            case_id = data.case_ids[i]
-            if native is not None:
-                label = torch.from_numpy(native.read(case_id).label)  # (*S of the file)
-            pred = (
-                resize_logits(logit[None], label.shape).argmax(1).cpu()
-            )  # (1, *S); scored on the CPU: MPS has no float64
-            dsc, iou = dice_iou(pred, label[None].cpu(), len(data.classes))
-            found.append((i, cost, case_scores(case_id, dsc[0], iou[0], data.classes)))
+        for i, logit in zip(indices, logits.split(1), strict=True):  # (1, K, *S): scored case by case
+            label = data[i][1][None]  # (1, *S)
+            cost = None if loss is None else loss(logit, label.to(device)).item()
+            own = None if native is None else torch.from_numpy(native.read(data.case_ids[i]).label)[None]
+            at_size = _score(data, i, logit, label)
+            found.append(
+                (i, at_size, None if own is None else _score(data, i, resize_logits(logit, own.shape[1:]), own), cost)
+            )
     model.train(was_training)
     found = sorted(gather_object(found), key=lambda entry: entry[0])
-    cases = [scores for _, _, scores in found]
-    return {
-        "size": "native" if native is not None else list(data.size),
-        "cases": cases,
-        "summary": summarise(cases),
-        "loss": None if loss is None or not found else sum(cost for _, cost, _ in found) / len(found),
-    }
+    _, trained, natives, costs = zip(*found, strict=True)
+    return (
+        {"size": list(data.size), "cases": list(trained), "summary": summarise(trained)},
+        None if native is None else {"size": "native", "cases": list(natives), "summary": summarise(natives)},
+        None if loss is None else sum(costs) / len(costs),
+    )
+
+
+def _score(data: SegmentationData, i: int, logit: Tensor, label: Tensor) -> dict:
+    """Scores of case i: logit (1, K, *S), label (1, *S); on the CPU, because MPS has no float64."""
+    dsc, iou = dice_iou(logit.argmax(1).cpu(), label, len(data.classes))
+    return case_scores(data.case_ids[i], dsc[0], iou[0], data.classes)
 
 
 def _chunks(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -224,9 +224,9 @@ class Trainer:
         """Validate, log, checkpoint. The best one first: if the process dies between the two, this is done again."""
         position, train = self.position, self.config.train
         epoch, started = position.epoch + 1, time.monotonic()
-        scores = None
+        scores, val_loss = None, None
         if epoch % train.validate_every == 0 or epoch == train.epochs:
-            scores = evaluate(self.net, self.val_data, loss=self.loss, **self._evaluation())
+            scores, _, val_loss = evaluate(self.net, self.val_data, loss=self.loss, **self._evaluation())
             if self._anywhere(self.stop.asked):
                 self._pause()  # before the row is written: validation runs again
         dsc = scores and scores["summary"]["dsc"]["mean"]
@@ -235,7 +235,7 @@ class Trainer:
             "iteration": epoch * self.steps,
             "lr": self.optimizer.param_groups[0]["lr"],
             "train_loss": position.loss_sum / position.step,
-            "val_loss": scores and scores["loss"],
+            "val_loss": val_loss,
             "val_dsc": dsc,
             "val_iou": scores and scores["summary"]["iou"]["mean"],
             "seconds": round(position.epoch_seconds + time.monotonic() - started, 3),
@@ -266,11 +266,10 @@ class Trainer:
         epoch = self.position.best["epoch"]
         self.progress.say(f"scoring the {len(self.task.split.test)} test cases with the weights of epoch {epoch}")
         test = self.task.data("test")
-        scores = {"test": evaluate(self.net, test, **self._evaluation())}
-        if self.config.eval.native:
-            scores["test_native"] = evaluate(self.net, test, native=self.task.dataset, **self._evaluation())
+        native = self.task.dataset if self.config.eval.native else None
+        scores, native_scores, _ = evaluate(self.net, test, native=native, **self._evaluation())
         self._clock()
-        record = self._record(scores)
+        record = self._record() | {"test": scores} | ({"test_native": native_scores} if native else {})
         if self.accelerator.is_main_process:
             save_record(record, self.out / RECORD_FILE)
         return record
@@ -308,7 +307,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             write_log(self.position.rows, self.out / "log.csv")
 
-    def _record(self, scores: dict[str, Any]) -> dict[str, Any]:
+    def _record(self) -> dict[str, Any]:
         position, task = self.position, self.task
         asked = self.config.model.options.get("scan_backend", "auto")
         return {
@@ -342,5 +341,4 @@ class Trainer:
             },
             "curve": position.rows,
             "best": position.best,
-            **scores,
         }
