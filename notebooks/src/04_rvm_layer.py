@@ -277,7 +277,7 @@ knob = [0, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16]
 probabilities = [with_factor(factor) for factor in knob]
 scores = [dice(probability) for probability in probabilities]
 frames = []
-for k, (factor, probability) in enumerate(zip(knob, probabilities, strict=True)):
+for k, probability in enumerate(probabilities):
     fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.2))
     for ax, image, title in zip(
         axes,
