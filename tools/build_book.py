@@ -154,7 +154,7 @@ def execute(name: str, package: str) -> str | None:
     return None
 
 
-def for_the_page(notebook: nbformat.NotebookNode, documented: set[str]) -> str:
+def for_the_page(notebook: nbformat.NotebookNode) -> str:
     """The notebook as the page shows it: no trace of papermill, and links to the book's own pages of the source."""
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
@@ -165,24 +165,17 @@ def for_the_page(notebook: nbformat.NotebookNode, documented: set[str]) -> str:
         for output in cell.get("outputs", []):
             markdown = output.get("data", {}).get("text/markdown")
             if markdown:
-                output.data["text/markdown"] = link_modules(markdown, documented)
+                output.data["text/markdown"] = link_modules(markdown)
     return nbformat.writes(notebook) + "\n"
 
 
-def link_modules(markdown: str, documented: set[str]) -> str:
-    """`../src/lightm/vss.py`, where a notebook links, becomes `../_modules/lightm/vss.html`, where the book has it."""
-
-    def page(match: re.Match) -> str:
-        path = match[1].removesuffix("/__init__")
-        return f"](../_modules/{path}.html)" if path.replace("/", ".") in documented else match[0]
-
-    return re.sub(r"\]\(\.\./src/([\w/]+)\.py\)", page, markdown)
+def link_modules(markdown: str) -> str:
+    """A notebook links to `../src/lightm/vss.py`; a page to the book's own copy, `../_modules/lightm/vss.html`."""
+    return re.sub(r"\]\(\.\./src/([\w/]+?)(?:/__init__)?\.py\)", r"](../_modules/\1.html)", markdown)
 
 
 def stage(folder: Path, names: list[str], committed: bool) -> None:
     """Lay out what Sphinx reads; a file is touched only if it changed, so that Sphinx builds only what did."""
-    reference = (ROOT / "book" / "reference.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"automodule:: ([\w.]+)", reference))
     pages: dict[str, bytes] = {name: (ROOT / name).read_bytes() for name in ("_config.yml", "_toc.yml")}
     for path in (ROOT / "book").rglob("*"):
         if path.is_file():
@@ -191,7 +184,7 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
     for name in names:
         notebook = nbformat.read((NOTEBOOKS if committed else EXECUTED) / f"{name}.ipynb", as_version=4)
         durations[name] = notebook.metadata.get("papermill", {}).get("duration")
-        pages[f"notebooks/{name}.ipynb"] = for_the_page(notebook, documented).encode()
+        pages[f"notebooks/{name}.ipynb"] = for_the_page(notebook).encode()
     told = "This copy was built from the committed notebooks without running them: nothing was measured.\n"
     if not committed:
         told = facts(durations, RUN)
