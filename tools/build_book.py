@@ -22,8 +22,10 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from build_facts import CURVES, facts
+from build_facts import CURVES, facts, headline
 from build_notebooks import NOTEBOOKS, ROOT, quiet_stderr, strip_ansi
+
+from lightm.results import list_records
 
 BUILD = ROOT / "_build"
 RECIPE = ROOT / "experiments" / "smoke.toml"
@@ -189,7 +191,9 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
     if not committed:
         told = facts(durations, RUN)
         pages[f"book/{CURVES}"] = (RUN / CURVES).read_bytes()
+    found = headline(list_records(ROOT / "results"))
     pages["book/this_build.md"] = pages["book/this_build.md"].replace(b"% facts of the build\n", told.encode())
+    pages["book/intro.md"] = pages["book/intro.md"].replace(b"% headline\n", found.encode())
     for path in [p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).as_posix() not in pages]:
         path.unlink()
     for name, content in pages.items():

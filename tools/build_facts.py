@@ -1,9 +1,32 @@
-"""What the build itself measured, as Markdown for book/this_build.md: nothing on that page is typed by hand."""
+"""Markdown with the numbers that pages quote: nothing in it is typed by hand.
+
+headline: book/intro.md, from the records under results/.   facts: book/this_build.md, from what the build measured.
+"""
 
 import json
 from pathlib import Path
 
 CURVES = "curves.png"  # beside the page
+
+
+def headline(records: dict[str, dict]) -> str:
+    """The result on real radiographs, from the newest record of one; nothing if there is none yet."""
+    real = [
+        r
+        for r in records.values()
+        if r["data"]["name"] == "montgomery-shenzhen" and r["model"]["name"] == "lightm-unet"
+    ]
+    if not real:
+        return ""
+    record = max(real, key=lambda record: record["finished"])
+    cases, test, hardware = record["data"]["cases"], record["test"]["summary"], record["environment"]["hardware"]
+    machine = hardware["gpu"] or f"{hardware['cores']} CPU cores"
+    return (
+        f"```{{admonition}} What came out\nTrained for {record['cost']['wall_seconds'] / 60:.0f} minutes on {machine} "
+        f"with {cases['train']} public chest radiographs, the network of the paper's text, "
+        f"{record['model']['params']:,} parameters, finds the lungs in {test['cases']} radiographs that it never saw "
+        f"with a mean DSC of **{test['dsc']['mean']:.3f}**: {{doc}}`../notebooks/07_real_xrays`.\n```\n"
+    )
 
 
 def facts(durations: dict[str, float], run: Path) -> str:
