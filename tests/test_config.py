@@ -94,3 +94,7 @@ def test_a_record_is_a_recipe_too(tmp_path):
 def test_every_committed_recipe_is_valid(path):
     config = load_config(path)
     assert config.name == path.stem
+
+
+def test_where_the_data_lies_is_no_part_of_the_identity():
+    assert config_from_dict({"data": {"root": "elsewhere"}}).sha256 == Config().sha256

@@ -37,6 +37,7 @@ def _setting(
 @dataclass(frozen=True)
 class DataConfig:
     name: str = _setting("phantom-cxr", "data set, as `lightm info` lists them")
+    root: str = _setting("", "folder of the data set; empty: the usual place under LIGHTM_DATA")
     size: tuple[int, ...] = _setting((64, 64), "training size in pixels or voxels, one number an axis", low=1)
     options: dict[str, Any] = field(
         default_factory=dict, metadata={"doc": "options of the data set, e.g. cases and seed of a phantom"}
@@ -94,8 +95,9 @@ class EvalConfig:
     native: bool = _setting(True, "score the test cases also at their own size against the untouched mask")
 
 
-# Keys that change how fast a run is and nothing else: not part of the hash, free to differ on --resume.
-SPEED_ONLY = ("train.workers",)
+# Keys that don't decide the result: not part of the hash, free to differ on --resume. What lies in data.root does, and
+# a run knows it by its fingerprint.
+INDIFFERENT = ("name", "data.root", "train.workers")
 
 
 @dataclass(frozen=True)
@@ -138,24 +140,24 @@ class Config:
                 lines += [f"{_key(key)} = {_toml(value)}" for key, value in sorted(table["options"].items())]
         return "\n".join(lines) + "\n"
 
-    def flat(self) -> dict[str, Any]:
-        """Dotted key -> value, for comparison: `{"optim.lr": 0.001, ...}`."""
-        return dict(_flatten(self.to_dict()))
-
     @property
     def sha256(self) -> str:
-        """Hash of what decides the result: the canonical settings without the name and `SPEED_ONLY` keys."""
-        text = json.dumps(self._decisive(), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def _decisive(self) -> dict[str, Any]:
-        return {k: v for k, v in self.flat().items() if k != "name" and k not in SPEED_ONLY}
+        """Hash of what decides the result."""
+        return config_hash(self.to_dict())
 
     def difference(self, other: "Config") -> str:
         """`key = here, there` for every setting that decides the result and differs; empty if none does."""
-        mine, theirs = self._decisive(), other._decisive()
+        mine, theirs = _decisive(self.to_dict()), _decisive(other.to_dict())
         keys = [k for k in mine | theirs if mine.get(k) != theirs.get(k)]
         return "; ".join(f"{k} is {_shown(mine, k)}, there {_shown(theirs, k)}" for k in keys)
+
+
+def config_hash(table: dict[str, Any]) -> str:
+    """SHA-256 of a recipe's nested dictionary as it stands, without `INDIFFERENT` keys.
+
+    No default is filled in: the hash in an old record stays right when a later version has more keys.
+    """
+    return hashlib.sha256(json.dumps(_decisive(table), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def load_config(path: str | Path, overrides: typing.Iterable[str] = ()) -> Config:
@@ -263,6 +265,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _decisive(table: dict[str, Any]) -> dict[str, Any]:
+    """Dotted key -> value, `{"optim.lr": 0.001, ...}`, of what decides the result."""
+    return {key: value for key, value in _flatten(table) if key not in INDIFFERENT}
 
 
 def _flatten(table: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:

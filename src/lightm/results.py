@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from lightm.config import config_from_dict
+from lightm.config import config_from_dict, config_hash
 from lightm.errors import LightMError
 from lightm.files import whole_file
 
@@ -44,7 +44,8 @@ def check_record(record: Any, where: str = "the record") -> dict[str, Any]:
     _check(record, _SHAPE, where, "")
     if record["schema"] != SCHEMA:
         raise LightMError(f"{where} has schema {record['schema']}; this version of lightm reads schema {SCHEMA}.")
-    if config_from_dict(record["config"]).sha256 != record["config_sha256"]:
+    config_from_dict(record["config"])  # raises for a key that no recipe has
+    if config_hash(record["config"]) != record["config_sha256"]:
         raise LightMError(f"{where}: config_sha256 is not the hash of its config; one of them was edited by hand.")
     for key in ("test", "test_native"):
         if record.get(key):

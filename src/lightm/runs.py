@@ -71,7 +71,7 @@ class Task:
 
 def load_task(config: Config) -> Task:
     """Data set and split of a recipe; LightMError if they are missing or do not fit it."""
-    dataset = load_dataset(config.data.name, **config.data.options)
+    dataset = load_dataset(config.data.name, root=config.data.root or None, **config.data.options)
     if len(config.data.size) != dataset.spatial_dims:
         size = list(config.data.size)
         raise LightMError(f"data.size = {size} has {len(size)} axes, but {dataset.name} is {dataset.spatial_dims}D.")

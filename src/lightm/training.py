@@ -307,6 +307,10 @@ class Trainer:
         if self.accelerator.is_main_process:
             write_log(self.position.rows, self.out / "log.csv")
 
+    def _public_config(self) -> dict[str, Any]:
+        """The recipe without the place of the data on this machine, which is nobody else's business."""
+        return dataclasses.replace(self.config, data=dataclasses.replace(self.config.data, root="")).to_dict()
+
     def _record(self) -> dict[str, Any]:
         position, task = self.position, self.task
         asked = self.config.model.options.get("scan_backend", "auto")
@@ -314,7 +318,7 @@ class Trainer:
             "schema": SCHEMA,
             "name": self.config.name,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "config": self.config.to_dict(),
+            "config": self._public_config(),
             "config_sha256": self.config.sha256,
             "seed": self.config.train.seed,
             "data": {
