@@ -26,6 +26,7 @@ from lightm.scan.simd import (
     kernel,
     lanes,
     load,
+    scratch,
     spread,
     store,
     store_lane_sums,
@@ -96,21 +97,21 @@ def backward_task(
     count = last - first
 
     # A chunk of the task, block after block: (count, CHUNK, W)
-    step = np.empty(count * CHUNK * W, u_data.dtype)  # delta after bias and softplus
-    step_slope = np.empty_like(step)  # its derivative by delta
-    step_u = np.empty_like(step)  # delta u
-    u_t = np.empty_like(step)
-    grad = np.empty_like(step)  # dy, before the gate
-    sum_gB = np.empty_like(step)  # sum_n g B
-    sum_qA = np.empty_like(step)  # sum_n q A log2(e)
-    out = np.empty_like(step)  # y before the gate
-    gate_grad = np.empty_like(step)  # dy * d SiLU(z) / dz
+    step = scratch(u_data, count * CHUNK * W)  # delta after bias and softplus
+    step_slope = scratch(u_data, step.size)  # its derivative by delta
+    step_u = scratch(u_data, step.size)  # delta u
+    u_t = scratch(u_data, step.size)
+    grad = scratch(u_data, step.size)  # dy, before the gate
+    sum_gB = scratch(u_data, step.size)  # sum_n g B
+    sum_qA = scratch(u_data, step.size)  # sum_n q A log2(e)
+    out = scratch(u_data, step.size)  # y before the gate
+    gate_grad = scratch(u_data, step.size)  # dy * d SiLU(z) / dz
     # One tile of one block: (CHUNK, TILE, W), and h also after the last token
-    decays = np.empty(CHUNK * TILE * W, u_data.dtype)
-    hs = np.empty((CHUNK + 1) * TILE * W, u_data.dtype)
+    decays = scratch(u_data, CHUNK * TILE * W)
+    hs = scratch(u_data, (CHUNK + 1) * TILE * W)
     # dB and dC before the sum over lanes: (N / TILE, CHUNK, TILE, W)
-    gx = np.empty(CHUNK * N * W, u_data.dtype)
-    hdy = np.empty_like(gx)
+    gx = scratch(u_data, CHUNK * N * W)
+    hdy = scratch(u_data, gx.size)
     # What compensated sums lost, and the sums over a chunk
     dA_error = np.zeros(count * N * W, u_data.dtype)
     dD_error = np.zeros(count * W, u_data.dtype)

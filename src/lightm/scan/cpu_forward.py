@@ -7,9 +7,7 @@ in a chunk, tokens are the innermost loop, with TILE of the N states in register
     for each chunk:  for each block:  for each TILE of the N states:  for each token:  h = exp(delta A) h + delta u B
 """
 
-import numpy as np
-
-from lightm.scan.simd import add_parts, kernel, lanes, load, spread, store
+from lightm.scan.simd import add_parts, kernel, lanes, load, scratch, spread, store
 from lightm.scan.simd_math import exp2, sigmoid, softplus
 
 CHUNK = 32  # tokens; also the distance between the states that are kept for the backward pass
@@ -35,9 +33,9 @@ def forward_task(task, shape, u, delta, z, B, C, A, D, bias, y, h, states, use_s
     chunks = (L + CHUNK - 1) // CHUNK
 
     # A chunk of the task, block after block: (last - first, CHUNK, W)
-    step = np.empty((last - first) * CHUNK * W, u_data.dtype)  # delta after bias and softplus
-    step_u = np.empty_like(step)  # delta u
-    out = np.empty_like(step)
+    step = scratch(u_data, (last - first) * CHUNK * W)  # delta after bias and softplus
+    step_u = scratch(u_data, step.size)  # delta u
+    out = scratch(u_data, step.size)
 
     for chunk in range(chunks):
         start = chunk * CHUNK
