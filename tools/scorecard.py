@@ -93,14 +93,14 @@ def _in_words(evidence: Evidence, findings: dict[str, Finding]) -> str:
         return [claim for claim in by_kind[kind] if findings[claim.id].verdict in verdicts]
 
     def named(claims: list[Claim]) -> str:
-        return "; ".join(f"[{claim.place}](#{claim.id}), “{_short(claim.quote)}”" for claim in claims)
+        return "".join(f"\n  - [{claim.place}](#{claim.id}): {findings[claim.id].note}" for claim in claims)
 
     held = (Verdict.REPRODUCED, Verdict.CONVENTION)
     lines = []
     holds, fails = having(Kind.ARITHMETIC, *held), having(Kind.ARITHMETIC, Verdict.CONTRADICTED)
     lines.append(
         f"**The printed numbers fit each other** in {len(holds)} of {len(by_kind[Kind.ARITHMETIC])} checks. "
-        + (f"They don't in {len(fails)}: {named(fails)}." if fails else "")
+        + (f"In {len(fails)} they don't:{named(fails)}" if fails else "")
     )
     if evidence.counting:
         cells = [c for c in by_kind[Kind.COUNTING] if c.section.startswith("Table")]
@@ -108,10 +108,12 @@ def _in_words(evidence: Evidence, findings: dict[str, Finding]) -> str:
         rest = [c for c in cells if c not in fit]
         lines.append(
             f"**Parameters and operations**: {len(fit)} of the {len(cells)} numbers under {PARAMS} and {GFLOPS} are "
-            "reproduced to every printed digit by what the tool thop reports, operations times the training batch"
-            + (f"; not {named(rest)}" if rest else "")
-            + ". With each parameter and each operation of the networks counted once, the abstract's figures become: "
-            + " ".join(findings[key].note for key in ("abstract-parameters-once", "abstract-operations-once"))
+            "reproduced to every printed digit by what the tool thop reports, operations times the training batch."
+            + (f" Not so:{named(rest)}" if rest else "")
+        )
+        lines.append(
+            "**The abstract's costs**, with each parameter and each operation of the networks counted once:"
+            + named([CLAIMS["abstract-parameters-once"], CLAIMS["abstract-operations-once"]])
         )
     else:
         lines.append(
@@ -125,11 +127,13 @@ def _in_words(evidence: Evidence, findings: dict[str, Finding]) -> str:
     )
     fails, waits = having(Kind.METHOD, Verdict.CONTRADICTED), having(Kind.METHOD, Verdict.OPEN)
     lines.append(
-        f"**The network**: {len(having(Kind.METHOD, *held))} of {len(by_kind[Kind.METHOD])} statements describe the "
-        "network that is built here or that was released"
-        + (f"; {len(fails)} do not describe the released code: {named(fails)}" if fails else "")
-        + (f"; {len(waits)} wait for a network or a record." if waits else ".")
+        f"**The network and its training**: {len(having(Kind.METHOD, *held))} of {len(by_kind[Kind.METHOD])} "
+        "statements describe what is built here or was released"
+        + (f", {len(waits)} wait for a network or a record" if waits else "")
+        + (f". Where the released code differs:{named(fails)}" if fails else ".")
     )
+    fails = having(Kind.WORDING, Verdict.CONTRADICTED)
+    lines.append("**Wording**" + (f", where two places disagree:{named(fails)}" if fails else ": nothing disagrees."))
     return "## In plain words\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
@@ -141,13 +145,8 @@ def _claims(claims: list[Claim], findings: dict[str, Finding], listed: set[str])
         asked = f"*{claim.checked}* " if claim.checked else ""
         evidence = ", ".join(_link(key, listed) for key in claim.evidence) or "the quotation"
         rows.append([place, f"“{_text(claim.quote)}”", SIGNS[finding.verdict], evidence, f"{asked}{finding.note}"])
-    return _table(["Place", "Quote", "Verdict", "Evidence", "What is checked, and what we find"], rows)
-
-
-def _short(quote: str, words: int = 7) -> str:
-    """The end of a quotation, where the figures stand."""
-    all_words = _text(quote).split()
-    return " ".join(all_words if len(all_words) <= words else ["…", *all_words[-words:]])
+    table = _table(["Place", "Quote", "Verdict", "Evidence", "What is checked, and what we find"], rows)
+    return f"```{{table}}\n:widths: 11 28 13 14 34\n:class: scorecard\n{table}```\n"
 
 
 def _text(quote: str) -> str:
