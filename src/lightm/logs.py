@@ -55,20 +55,12 @@ def write_log(rows: list[Row], path: Path) -> None:
 
 def draw_curves(rows: list[Row], path: Path, title: str) -> None:
     """Loss and validation scores over the epochs, as a PNG."""
-    from matplotlib.figure import Figure  # not pyplot: no global state, no display needed
+    from matplotlib.figure import Figure  # not pyplot's: no global state, no display needed
+
+    from lightm.figures_training import draw_training
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    scored = [row for row in rows if row["val_dsc"] is not None]
-    left.plot([r["epoch"] for r in rows], [r["train_loss"] for r in rows], label="training")
-    left.plot([r["epoch"] for r in scored], [r["val_loss"] for r in scored], label="validation")
-    left.set(xlabel="epoch", ylabel="loss (cross entropy + Dice)", ylim=(0, None))
-    for metric, name in (("val_dsc", "DSC"), ("val_iou", "IoU")):
-        right.plot([r["epoch"] for r in scored], [r[metric] for r in scored], label=name)
-    right.set(xlabel="epoch", ylabel="mean over validation cases", ylim=(None, 1))
-    for axes in (left, right):
-        axes.legend()
-        axes.grid(alpha=0.3)
+    draw_training(figure, rows)
     figure.suptitle(title)
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=120, metadata={"Software": None})
