@@ -11,4 +11,5 @@ def pytest_configure(config):
         config.option.nbval_sanitize_with = config.option.nbval_sanitize_with or str(
             Path(__file__).parent / "nbval_sanitize.cfg"
         )
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # a debugger's warning, printed by every kernel
+    os.environ |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # a debugger's warning, printed by every kernel
+    os.environ |= {"OMP_WAIT_POLICY": "passive"}  # threads that spin while they wait are slow on a busy machine

@@ -23,7 +23,7 @@ from pathlib import Path
 import nbformat
 import yaml
 from build_facts import CURVES, facts, headline
-from build_notebooks import NOTEBOOKS, ROOT, quiet_stderr, strip_ansi
+from build_notebooks import ENVIRONMENT, NOTEBOOKS, ROOT, quiet_stderr, strip_ansi
 
 from lightm.results import list_records
 
@@ -222,6 +222,7 @@ def main() -> int:
     parser.add_argument("--committed", action="store_true", help="use the committed outputs: no training, no execution")
     committed = parser.parse_args().committed
     BUILD.mkdir(exist_ok=True)
+    os.environ |= ENVIRONMENT
     out = BUILD / "check" if committed else ROOT
     folder = out / "stage" if committed else BUILD / "stage"
     try:

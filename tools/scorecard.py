@@ -40,6 +40,15 @@ MEANING = {
     Verdict.OPEN: "It can be decided, and the record that would do so is not there yet.",
 }
 
+STYLE = """<style>
+table.scorecard { table-layout: fixed; min-width: 46rem; font-size: 0.85em; }
+table.scorecard th:nth-child(1) { width: 12%; }
+table.scorecard th:nth-child(2) { width: 25%; }
+table.scorecard th:nth-child(3), table.scorecard th:nth-child(4) { width: 14%; }
+table.scorecard td { overflow-wrap: anywhere; }
+table.scorecard code { white-space: normal; }
+</style>
+"""
 INTRO = """# Scorecard
 
 Every statement of the LightM-UNet paper {cite}`liao2024lightmunet` that can be checked, with its place, the paper's own
@@ -56,7 +65,7 @@ def page(evidence: Evidence, listed: set[str]) -> str:
     """The whole page as MyST. `listed`: the files of _toc.yml."""
     findings = {claim.id: claim.judge(evidence) for claim in CLAIMS.values()}
     released = f"[the authors' repository]({REPOSITORY}) at commit [{COMMIT[:7]}]({REPOSITORY}/tree/{COMMIT}).\n"
-    parts = [INTRO.rstrip() + " " + released, _verdicts(findings), _in_words(evidence, findings)]
+    parts = [INTRO.rstrip() + " " + released, STYLE, _verdicts(findings), _in_words(evidence, findings)]
     for section in dict.fromkeys(claim.section for claim in CLAIMS.values()):
         claims = [claim for claim in CLAIMS.values() if claim.section == section]
         parts.append(f"## {section}\n\n{_claims(claims, findings, listed)}")
@@ -143,10 +152,11 @@ def _claims(claims: list[Claim], findings: dict[str, Finding], listed: set[str])
         finding = findings[claim.id]
         place = f"[{claim.detail or claim.section}]{{#{claim.id}}}"
         asked = f"*{claim.checked}* " if claim.checked else ""
-        evidence = ", ".join(_link(key, listed) for key in claim.evidence) or "the quotation"
+        nothing = "none" if finding.verdict is Verdict.UNTESTABLE else "the quotation"
+        evidence = ", ".join(_link(key, listed) for key in claim.evidence) or nothing
         rows.append([place, f"“{_text(claim.quote)}”", SIGNS[finding.verdict], evidence, f"{asked}{finding.note}"])
     table = _table(["Place", "Quote", "Verdict", "Evidence", "What is checked, and what we find"], rows)
-    return f"```{{table}}\n:widths: 11 28 13 14 34\n:class: scorecard\n{table}```\n"
+    return f"```{{table}}\n:class: scorecard\n{table}```\n"
 
 
 def _text(quote: str) -> str:
