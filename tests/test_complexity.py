@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import lightm.scan
-from lightm.complexity import count, scan_macs
+from lightm.complexity import count, scan_macs, thop_count
 from lightm.errors import LightMError
 from lightm.scan.ops import forward_flops
 from lightm.vss import SelectiveSSM
@@ -272,3 +272,52 @@ def test_a_3d_network_far_beyond_any_memory_is_counted():
     small, large = (count(model, (1, size, size, size)) for size in (128, 2048))
     assert large.macs == 16**3 * small.macs  # one feature map: 2.2 TB
     assert large.params == small.params == 64 * 27 + 64 + 64 * 64 * 27 + 64
+
+
+class CalledDirectly(nn.Module):
+    """Five lines that thop does not see: a layer's weight is used, and the layer never called."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 4, bias=False)
+
+    def forward(self, x):
+        return F.linear(x, self.layer.weight)
+
+
+class TwoPaths(nn.Module):
+    """One layer, called once, with a name in each of two children."""
+
+    def __init__(self):
+        super().__init__()
+        layer = nn.Linear(8, 4, bias=False)
+        self.one, self.two = nn.ModuleDict({"layer": layer}), nn.ModuleDict({"layer": layer})
+
+    def forward(self, x):
+        return self.one["layer"](x)
+
+
+def test_thop_sees_a_layer_that_is_called_and_not_its_weight():
+    pytest.importorskip("thop")
+    called, direct = nn.Sequential(nn.Linear(8, 4, bias=False)), CalledDirectly()
+    assert (thop_count(called, (3, 8)).params, thop_count(called, (3, 8)).macs) == (32, 96)
+    assert (thop_count(direct, (3, 8)).params, thop_count(direct, (3, 8)).macs) == (0, 0)
+    assert count(called, (3, 8)).macs == count(direct, (3, 8)).macs == 96
+
+
+def test_thop_counts_a_layer_with_two_names_twice_and_its_operations_four_times():
+    pytest.importorskip("thop")
+    assert (thop_count(TwoPaths(), (3, 8)).params, thop_count(TwoPaths(), (3, 8)).macs) == (2 * 32, 4 * 96)
+    assert (count(TwoPaths(), (3, 8)).params, count(TwoPaths(), (3, 8)).macs) == (32, 96)
+
+
+def test_thop_without_memory_reports_what_thop_does_on_real_tensors():
+    thop = pytest.importorskip("thop")
+    conv = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.InstanceNorm2d(8, affine=True), nn.LeakyReLU(), nn.Upsample(scale_factor=2)
+    )
+    model = nn.Sequential(conv, nn.ConvTranspose2d(8, 4, 2), nn.BatchNorm2d(4), nn.AvgPool2d(2), nn.Softmax(1))
+    without = thop_count(model, (3, 9, 9))
+    assert not any("total" in name for name in model.state_dict())
+    macs, params = thop.profile(model, inputs=(torch.randn(1, 3, 9, 9),), verbose=False)
+    assert (without.params, without.macs) == (params, macs)

@@ -28,12 +28,15 @@ Convention
 
 The rule for convolutions and matrix products is that of `torch.utils.flop_counter` (two FLOPs a MAC), and the tests
 hold the two side by side.
+
+`thop_count` gives what thop reports: the convention that reproduces the tables of the paper.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -46,7 +49,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lightm.errors import LightMError
 
-__all__ = ["Complexity", "ModuleCount", "count", "scan_macs"]
+__all__ = ["Complexity", "ModuleCount", "ThopCount", "count", "scan_macs", "thop_count"]
 
 
 @dataclass(frozen=True)
@@ -133,13 +136,8 @@ def count(model: nn.Module, input_shape: Sequence[int], dtype: torch.dtype = tor
     >>> count(nn.Conv2d(3, 8, 3, padding=1), (3, 10, 10)).macs
     21600
     """
-    shape = tuple(input_shape)
-    if len(shape) < 2 or not all(type(n) is int and n > 0 for n in shape):
-        raise LightMError(f"input_shape is {shape}; give one image's channels and sizes as positive integers, (C, *S).")
+    shape = _checked(input_shape)
     twin = _meta_copy(model).eval()
-    for module in twin.modules():
-        if hasattr(module, "scan_backend"):  # it changes the time, not the count: let the scan stay one operation
-            module.scan_backend = "auto"
     paths = {module: path for path, module in twin.named_modules()}
     params = _own_parameters(twin)
     counter = _MACCounter()
@@ -161,6 +159,45 @@ def count(model: nn.Module, input_shape: Sequence[int], dtype: torch.dtype = tor
     return Complexity(shape, params.total(), macs.total(), by_module, by_operation)
 
 
+@dataclass(frozen=True)
+class ThopCount:
+    """What thop reports for one image: the convention of the paper's tables (GFLOPs there = macs x batch / 10^9)."""
+
+    params: int
+    macs: int
+
+
+def thop_count(model: nn.Module, input_shape: Sequence[int], dtype: torch.dtype = torch.float32) -> ThopCount:
+    """What a run of `thop.profile` (github.com/Lyken17/pytorch-OpCounter) reports for `model`; arguments as `count`.
+
+    thop hooks the forward of layers of types that it knows and adds up what their hooks are told: nothing for a weight
+    that is used without calling its layer, and a layer that is registered under k paths k times over, its operations
+    k^2 times. It is really run, on a copy on the meta device, where it reads the same shapes as anywhere else.
+    """
+    shape = _checked(input_shape)
+    try:
+        import thop
+    except ImportError as error:
+        raise LightMError(
+            f"thop can't be imported ({error}); install it: pip install thop==0.1.1.post2209072238 setuptools"
+        ) from error
+    twin = _meta_copy(model)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it warns of every trilinear interpolation, which it counts as nothing
+    try:
+        macs, params = thop.profile(twin, inputs=(torch.empty(1, *shape, dtype=dtype, device="meta"),), verbose=False)
+    finally:
+        logging.disable(disabled)
+    return ThopCount(int(params), int(macs))
+
+
+def _checked(input_shape: Sequence[int]) -> tuple[int, ...]:
+    shape = tuple(input_shape)
+    if len(shape) < 2 or not all(type(n) is int and n > 0 for n in shape):
+        raise LightMError(f"input_shape is {shape}; give one image's channels and sizes as positive integers, (C, *S).")
+    return shape
+
+
 def _meta_copy(model: nn.Module) -> nn.Module:
     """A copy of `model` on the meta device that shares no tensor with it and allocates none."""
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
@@ -170,7 +207,11 @@ def _meta_copy(model: nn.Module) -> nn.Module:
     memo = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in model.parameters()}
     plain = [t for m in model.modules() for t in vars(m).values() if isinstance(t, torch.Tensor)]  # not registered
     memo |= {id(t): t.detach().to("meta") for t in [*model.buffers(), *plain] if id(t) not in memo}
-    return copy.deepcopy(model, memo)
+    twin = copy.deepcopy(model, memo)
+    for module in twin.modules():
+        if hasattr(module, "scan_backend"):  # it changes the time, not the count: let the scan stay one operation
+            module.scan_backend = "auto"
+    return twin
 
 
 def _own_parameters(model: nn.Module) -> Counter[str]:

@@ -6,7 +6,7 @@ Both uploads are MONAI's SegResNet with RVM layers for the encoder's convolution
 there. How they differ from each other and from the paper's text is a chapter of the book.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -195,34 +195,96 @@ class ReleasedLightMUNet(nn.Module):
         return self.conv_final(x)  # (B, K, *S)
 
 
-def released_conv3(spatial_dims: int, in_channels: int, out_channels: int, **options) -> ReleasedLightMUNet:
-    """The released network of Table 3's "VSSM -> Conv3": a bias-free 3^d convolution for every whole RVM layer.
+def released(upload: str, **fixed) -> Callable[..., ReleasedLightMUNet]:
+    """A builder of the released network with some arguments of `ReleasedLightMUNet` fixed."""
 
-    Not only for its VSSM, as the table's name says: that would give other numbers (the book shows which).
+    def build(
+        spatial_dims: int,
+        in_channels: int,
+        out_channels: int,
+        width: int = 32,
+        blocks_down: Sequence[int] = (1, 2, 2, 4),
+        blocks_up: Sequence[int] = (1, 1, 1),
+        scan_backend: str = "auto",
+    ) -> ReleasedLightMUNet:
+        options = {"width": width, "blocks_down": blocks_down, "blocks_up": blocks_up, "scan_backend": scan_backend}
+        return ReleasedLightMUNet(spatial_dims, in_channels, out_channels, upload, **options, **fixed)
+
+    return build
+
+
+def released_conv3(
+    spatial_dims: int,
+    in_channels: int,
+    out_channels: int,
+    width: int = 32,
+    blocks_down: Sequence[int] = (1, 2, 2, 4),
+    blocks_up: Sequence[int] = (1, 1, 1),
+) -> ReleasedLightMUNet:
+    """The first upload with a bias-free 3^d convolution for every whole RVM layer, as in Table 3's "VSSM -> Conv3".
+
+    Not only for the layer's VSSM, as the table's name says: that would give other numbers than the table's.
     """
 
     def conv3(level: int, channels: int, out: int) -> nn.Module:
         return get_conv_layer(spatial_dims, channels, out)
 
-    return ReleasedLightMUNet(spatial_dims, in_channels, out_channels, make_layer=conv3, **options)
+    options = {"width": width, "blocks_down": blocks_down, "blocks_up": blocks_up, "make_layer": conv3}
+    return ReleasedLightMUNet(spatial_dims, in_channels, out_channels, **options)
 
 
 def released_attention(
     spatial_dims: int,
     in_channels: int,
     out_channels: int,
-    heads: int = 8,
+    width: int = 32,
     blocks_down: Sequence[int] = (1, 2, 2, 4),
+    blocks_up: Sequence[int] = (1, 1, 1),
+    heads: int = 8,
     scan_backend: str = "auto",
-    **options,
 ) -> ReleasedLightMUNet:
-    """The released network of Table 3's "VSSM -> Self-Attention": attention for the bottleneck's Mamba."""
+    """The first upload with attention for Mamba in the RVM layers of the bottleneck: "Self-Attention" of Table 3."""
     bottleneck = len(blocks_down) - 1
 
     def layer(level: int, channels: int, out: int) -> nn.Module:
         mixer = QKVAttention(channels, heads) if level == bottleneck else None
         return ReleasedRVMLayer(channels, out, mixer, scan_backend=scan_backend)
 
-    return ReleasedLightMUNet(
-        spatial_dims, in_channels, out_channels, make_layer=layer, blocks_down=blocks_down, **options
-    )
+    options = {"width": width, "blocks_down": blocks_down, "blocks_up": blocks_up, "make_layer": layer}
+    return ReleasedLightMUNet(spatial_dims, in_channels, out_channels, **options)
+
+
+# Name in `lightm.models` -> (builder, what it is, where the paper has it).
+FIRST, SECOND = UPLOADS
+RELEASED: Mapping[str, tuple[Callable[..., nn.Module], str, str]] = {
+    f"lightm-unet-released-{FIRST}": (
+        released(FIRST),
+        f"LightM-UNet as the authors uploaded it on {FIRST}",
+        "Tables 1 to 3, LightM-UNet",
+    ),
+    f"lightm-unet-released-{SECOND}": (
+        released(SECOND),
+        f"LightM-UNet as the authors uploaded it on {SECOND}",
+        "not in the tables",
+    ),
+    "released-conv3": (
+        released_conv3,
+        "First upload with a 3^d convolution for every RVM Layer",
+        "Table 3, VSSM -> Conv3",
+    ),
+    "released-attention": (
+        released_attention,
+        "First upload with self-attention for Mamba in the bottleneck",
+        "Table 3, VSSM -> Self-Attention",
+    ),
+    "released-no-adjustment": (
+        released(FIRST, adjustment=False),
+        "First upload whose RVM Layers have a plain residual connection, s = 1",
+        "Table 3, w/o Adjustment factors",
+    ),
+    "released-no-residual": (
+        released(FIRST, residual=False),
+        "First upload whose RVM Layers have no residual connection",
+        "Table 3, w/o Residual connections",
+    ),
+}
