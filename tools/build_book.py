@@ -146,11 +146,8 @@ def execute(name: str, package: str) -> str | None:
                 source, part, PARAMETERS, cwd=NOTEBOOKS, progress_bar=False, kernel_name="python3"
             )
     except papermill.PapermillExecutionError as error:
-        raise BuildError(
-            f"notebooks/{name}.ipynb failed in code cell {error.exec_count}:\n"
-            + "\n".join(f"    {line}" for line in error.source.splitlines())
-            + f"\n{strip_ansi(''.join(error.traceback))}"
-        ) from None
+        told = [f"notebooks/{name}.ipynb failed in cell In[{error.exec_count}]:", *error.traceback]
+        raise BuildError(strip_ansi("\n".join(told))) from None
     os.replace(part, result)
     stamp.write_text(key)
     return None

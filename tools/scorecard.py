@@ -46,7 +46,7 @@ table.scorecard th:nth-child(1) { width: 12%; }
 table.scorecard th:nth-child(2) { width: 25%; }
 table.scorecard th:nth-child(3), table.scorecard th:nth-child(4) { width: 14%; }
 table.scorecard td { overflow-wrap: anywhere; }
-table.scorecard code { white-space: normal; }
+table.scorecard code, table.scorecard code .pre { white-space: normal; }
 </style>
 """
 INTRO = """# Scorecard
