@@ -138,7 +138,7 @@ def average(number: int, row: str, metric: str) -> Check:
         slack = half_unit(printed) + (half_unit(liver) + half_unit(tumour)) / 2
         if abs(Fraction(printed) - mean) < slack:
             return Finding(Verdict.REPRODUCED, note + " Within the rounding of the two cells.")
-        off = shown(abs(Fraction(printed) - mean), 3)
+        off = shown(abs(Fraction(printed) - mean))
         return Finding(Verdict.CONTRADICTED, note + f" Printed is {printed}: {off} away, more than rounding explains.")
 
     return check

@@ -75,16 +75,17 @@ class Evidence:
 
 
 def load_evidence(root: str | Path) -> Evidence:
-    """The evidence in a checkout of the repository: results/counting.json and the other records of results/."""
-    from lightm.results import load_record
+    """The evidence in a checkout of the repository: results/counting.json and the records of runs beside it."""
+    from lightm.results import check_record
 
     root = Path(root)
     counted = root / COUNTING_RECORD
-    runs = {p.relative_to(root).as_posix(): p for p in sorted((root / "results").glob("*.json")) if p != counted}
-    return Evidence(
-        counting=read_counting(counted) if counted.exists() else {},
-        runs={name: load_record(path) for name, path in runs.items()},
-    )
+    runs = {}
+    for path in sorted((root / "results").glob("*.json")):
+        record, name = json.loads(path.read_text(encoding="utf-8")), path.relative_to(root).as_posix()
+        if isinstance(record, dict) and "config_sha256" in record:  # a run; other records are none of our business
+            runs[name] = check_record(record, name)
+    return Evidence(counting=read_counting(counted) if counted.exists() else {}, runs=runs)
 
 
 def read_counting(path: str | Path) -> dict[tuple[int, str], Mapping[str, Any]]:
