@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from lightm.errors import LightMError
-from lightm.scan import backends as _backends
-from lightm.scan import ops, reference
-from lightm.scan.backends import BackendStatus
+from lightm.scan import ops, reference, registry
+from lightm.scan.registry import BackendStatus
 
 __all__ = ["BackendStatus", "backends", "choose_backend", "selective_scan"]
 
@@ -63,12 +62,12 @@ def selective_scan(
 
 def backends(device: str | torch.device = "cpu") -> dict[str, BackendStatus]:
     """Every backend, and whether it can run on tensors of `device`: `backends()["cpu"].available`, `.reason`."""
-    return {name: _backends.status(name, torch.device(device)) for name in _backends.BACKENDS}
+    return {name: registry.status(name, torch.device(device)) for name in registry.BACKENDS}
 
 
 def choose_backend(u: Tensor, backend: str = "auto") -> tuple[str, str]:
     """The (name, why) of the backend that `selective_scan(u, ..., backend=backend)` runs."""
-    return _backends.choose(backend, u.device)
+    return registry.choose(backend, u.device)
 
 
 def _check(

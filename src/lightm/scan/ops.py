@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from lightm.scan import backends
+from lightm.scan import registry
 
 # Not torch.library.custom_op, whose wrapper imports torch's compiler at the first call (two seconds).
 _INPUTS = (
@@ -42,7 +42,7 @@ def _scan(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y (B, L, D), the last state (B, D, N), and what the backend's backward wants kept (`keep_states`)."""
-    module = backends.module(backends.choose(backend, u.device)[0])
+    module = registry.module(registry.choose(backend, u.device)[0])
     with torch.autocast(u.device.type, enabled=False):
         return module.forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states)
 
@@ -51,7 +51,7 @@ def _scan(
 def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states, backend):
     batch, length, channels = u.shape
     d_state = A.shape[1]
-    module = backends.module(backends.choose(backend, u.device)[0])
+    module = registry.module(registry.choose(backend, u.device)[0])
     states = module.states_shape(batch, length, channels, d_state) if keep_states else (0,)
     return u.new_empty(batch, length, channels), u.new_empty(batch, channels, d_state), u.new_empty(states)
 
@@ -73,7 +73,7 @@ def _scan_backward(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of u, delta, A, B, C, D, z, delta_bias; an empty tensor for an input that is None."""
-    module = backends.module(backends.choose(backend, u.device)[0])
+    module = registry.module(registry.choose(backend, u.device)[0])
     inputs = (u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     with torch.autocast(u.device.type, enabled=False):
         grads = module.backward(grad_y, grad_last_state, *inputs, states)
