@@ -72,6 +72,6 @@ def test_an_error_map_refuses_pictures_of_different_sizes():
 
 
 def test_the_legend_names_the_three_colours():
-    axes = Figure().subplots()
-    error_legend(axes, loc="center")
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["found", "missed", "not there"]
+    figure = Figure(layout="constrained")
+    error_legend(figure)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["found", "missed", "not there"]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -25,10 +24,10 @@ def draw_training(figure: Figure, rows: Sequence[Row], epochs: int = 0) -> None:
     scored = [row for row in rows if row["val_dsc"] is not None]
     left.plot([r["epoch"] for r in rows], [r["train_loss"] for r in rows], ".-", label="training")
     left.plot([r["epoch"] for r in scored], [r["val_loss"] for r in scored], ".-", label="validation")
-    left.set(ylabel="cross entropy + Dice loss", ylim=(0, None))
+    left.set(title="loss", ylim=(0, None))
     for metric, name in (("val_dsc", "DSC"), ("val_iou", "IoU")):
         right.plot([r["epoch"] for r in scored], [r[metric] for r in scored], ".-", label=name)
-    right.set(ylabel="mean, validation cases", ylim=(None, 1))
+    right.set(title="mean score, validation cases", ylim=(None, 1))
     last = max(epochs, len(rows), 1)
     for axes in (left, right):
         axes.set(xlabel="epoch", xlim=(1 - 0.04 * last, last * 1.04))
@@ -80,10 +79,11 @@ def error_map(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray) -> n
     return (255 * rgb).round().astype(np.uint8)
 
 
-def error_legend(axes: Axes, **options) -> None:
-    """The legend of an `error_map`, drawn into `axes`; options are those of matplotlib's legend."""
+def error_legend(figure: Figure) -> None:
+    """The legend of `error_map`s, below the panels of a figure with constrained layout."""
     meanings = ((HIT, "found"), (MISSED, "missed"), (EXTRA, "not there"))
-    axes.legend(handles=[Patch(color=colour, label=text) for colour, text in meanings], **options)
+    patches = [Patch(color=colour, label=text) for colour, text in meanings]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), handlelength=1, fontsize=11)
 
 
 def _rgb(colour: str) -> np.ndarray:
