@@ -10,22 +10,28 @@ CURVES = "curves.png"  # beside the page
 
 
 def headline(records: dict[str, dict]) -> str:
-    """The result on real radiographs, from the newest record of one; nothing if there is none yet."""
-    real = [
-        r
-        for r in records.values()
-        if r["data"]["name"] == "montgomery-shenzhen" and r["model"]["name"] == "lightm-unet"
-    ]
+    """The box of the intro; nothing if there is no record yet."""
+    sentence = result_sentence(records)
+    return (
+        f"```{{admonition}} What came out\n{sentence} See {{doc}}`../notebooks/07_real_xrays`.\n```\n"
+        if sentence
+        else ""
+    )
+
+
+def result_sentence(records: dict[str, dict]) -> str:
+    """The result on real radiographs, from the newest record; README.md has the same sentence (a test compares)."""
+    wanted = ("montgomery-shenzhen", "lightm-unet")
+    real = [record for record in records.values() if (record["data"]["name"], record["model"]["name"]) == wanted]
     if not real:
         return ""
     record = max(real, key=lambda record: record["finished"])
     cases, test, hardware = record["data"]["cases"], record["test"]["summary"], record["environment"]["hardware"]
-    machine = hardware["gpu"] or f"{hardware['cores']} CPU cores"
     return (
-        f"```{{admonition}} What came out\nTrained for {record['cost']['wall_seconds'] / 60:.0f} minutes on {machine} "
-        f"with {cases['train']} public chest radiographs, the network of the paper's text, "
-        f"{record['model']['params']:,} parameters, finds the lungs in {test['cases']} radiographs that it never saw "
-        f"with a mean DSC of **{test['dsc']['mean']:.3f}**: {{doc}}`../notebooks/07_real_xrays`.\n```\n"
+        f"Trained for {record['cost']['wall_seconds'] / 60:.0f} minutes on {hardware['gpu'] or 'a CPU'} with "
+        f"{cases['train']} public chest radiographs, the network that the paper's text describes "
+        f"({record['model']['params']:,} parameters) finds the lungs in {test['cases']} radiographs that it never saw "
+        f"with a mean DSC of **{test['dsc']['mean']:.3f}**."
     )
 
 
