@@ -74,7 +74,7 @@ INTRODUCTION = claims_of(
         Kind.METHOD,
         "MACs in proportion to the number of pixels?",
         method.linear_cost(),
-        ("scan",),
+        ("ssm", "scan"),
     ),
     (
         "introduction-u-mamba",
