@@ -1,0 +1,629 @@
+# %% [markdown]
+# # Training
+#
+# A network is a function with a million knobs. Training turns them: show it an image, measure how wrong its answer
+# is, move every knob a little in the direction that makes it less wrong, and again. This chapter goes through each
+# piece of that loop with the numbers small enough to check by hand, then runs it: a LightM-UNet learns to find lungs
+# while you watch. The images are *synthetic*, drawn by a program; {doc}`07_real_xrays` has the real ones.
+#
+# You need: what a gradient is, and {doc}`05_lightm_unet` for what is being trained.
+#
+# At the end you can say
+# * what the loss asks for, and why cross entropy alone would not do,
+# * how DSC and IoU are related, and why that relation fails for their means,
+# * what has to be kept so that a run can be killed at any moment and lose nothing,
+# * how to train on images of your own.
+
+# %% tags=["parameters"]
+profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
+
+# %%
+import math
+import signal
+import tempfile
+from operator import attrgetter
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lightm.checkpoint import save_checkpoint
+from lightm.config import load_config
+from lightm.data.transforms import Augmentation, augment
+from lightm.figures import COLORS, frames_slider, png_bytes, use_style
+from lightm.figures_training import LiveCurves, error_legend, error_map
+from lightm.interrupts import Interrupted
+from lightm.losses import DiceCrossEntropy
+from lightm.metrics import dice_iou
+from lightm.notebook import check_profile, show_source
+from lightm.optim import learning_rate
+from lightm.paper import TABLES, setting
+from lightm.randomness import epoch_batches, seed_iteration
+from lightm.runs import load_task
+from lightm.training import Trainer
+
+run = check_profile(
+    profile,
+    {
+        "smoke": {"recipe": "smoke", "dsc": 0.9},
+        "paper": {"recipe": "paper-2d", "dsc": 0.0},  # how far the paper's settings get is what that run finds out
+    },
+)
+recipes = Path("../experiments")
+folder = tempfile.TemporaryDirectory()  # for the runs of this chapter; gone when the kernel stops
+runs = Path(folder.name)
+use_style()
+torch.set_printoptions(precision=3, sci_mode=False)
+
+# %% [markdown]
+# ## What the paper says
+#
+# > The data were randomly partitioned into training, validation, and testing sets in a ratio of 7:1:2. […] All
+# > experiments were conducted on a single Quadro RTX 8000 GPU. SGD was employed as the optimizer, initialized with a
+# > learning rate of 1e-4. The PolyLRScheduler was used as the scheduler, and a total of 100 epochs were trained. In
+# > addition, the loss function was designed as a simple combination of Cross Entropy loss and Dice loss. For the LiTs
+# > dataset, the images were normalized and resized to 128 × 128 × 128, with a batch size of 2. For the
+# > Montgomery&Shenzhen dataset, the images were normalized and resized to 512 × 512, with a batch size of 12.
+# >
+# > — {cite}`liao2024lightmunet`, Section 3
+#
+# In this project such a paragraph is a file, a *recipe*: every setting has a name, what is left out has a default, and
+# a name that doesn't exist is an error. Here are the two that matter in this chapter, side by side: the paper's, and
+# the small one that the page you read was made with.
+
+# %%
+recipe = {name: load_config(recipes / f"{name}.toml") for name in ("paper-2d", "smoke")}
+shown = ["data.name", "data.size", "optim.name", "optim.lr", "optim.momentum", "optim.weight_decay", "optim.power"]
+shown += ["optim.warmup", "optim.clip", "train.epochs", "train.batch_size", "train.precision", "data.augment"]
+print(f"{'':<20}{'paper-2d':<22}smoke")
+for key in shown:
+    sgd_only = key == "optim.momentum"
+    paper, smoke = (
+        "-" if sgd_only and config.optim.name != "sgd" else str(attrgetter(key)(config)) for config in recipe.values()
+    )
+    print(f"{key:<20}{paper:<22}{smoke}")
+
+config = recipe["paper-2d"]
+assert config.optim.name.upper() == setting("optimiser", 2).value
+assert config.optim.lr == float(setting("learning rate", 2).value[0])
+assert config.train.epochs == setting("epochs", 2).value[0]
+assert config.data.size == setting("size", 2).value
+assert config.train.batch_size == setting("batch size", 2).value[0]
+assert config.data.ratios == setting("split", 2).value
+
+# %% [markdown]
+# The assertions compare the recipe with the sentences above, out of which `lightm.paper` reads the numbers. What the
+# sentences leave open had to be settled to run anything: momentum, weight decay, the power of the schedule, the
+# weights of the two losses, the augmentation. A recipe says so, so that you can settle it otherwise.
+#
+# ## The loss, by hand
+#
+# An image of four pixels, two classes. The network's outputs are *logits*; softmax makes probabilities of them.
+
+# %%
+logits = torch.tensor([[[[2.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 3.0]]]])  # (B, K, H, W) = (1, 2, 2, 2)
+label = torch.tensor([[[0, 1], [1, 1]]])  # (B, H, W)
+p = logits.softmax(1)[0, 1]  # (H, W): probability of class 1
+t = label[0].float()  # (H, W)
+p
+
+# %% [markdown]
+# *Cross entropy* asks each pixel how surprised it is by the truth: $-\ln p$ of the class it really has, averaged over
+# the pixels. *Dice loss* asks the region as a whole how much of it is missed:
+#
+# $$
+# \mathcal L = -\frac1{HW}\sum_i \ln p_i(t_i) \;+\; 1 - \frac{2\sum_i p_i t_i + \epsilon}{\sum_i p_i + \sum_i t_i
+# + \epsilon}
+# $$ (eq-loss)
+#
+# with $p_i(t_i)$ the probability of the true class, $p_i$ that of the foreground and $t_i$ its truth, 0 or 1. Each
+# term with the calculator:
+
+# %%
+surprise = [-math.log(q) for q in (1 - p[0, 0].item(), p[0, 1].item(), p[1, 0].item(), p[1, 1].item())]
+cross_entropy = sum(surprise) / 4
+overlap = (p * t).sum().item()
+dice = 1 - (2 * overlap + 1e-5) / (p.sum().item() + t.sum().item() + 1e-5)
+print("surprise of the four pixels:", *(f"{s:.3f}" for s in surprise))
+print(f"cross entropy {cross_entropy:.4f} + Dice loss {dice:.4f} = {cross_entropy + dice:.4f}")
+
+ours = DiceCrossEntropy()(logits, label).item()
+assert abs(ours - (cross_entropy + dice)) < 1e-6
+
+# %% [markdown]
+# The third pixel dominates: it is lung, and the network leans the other way. The package's loss gives the same
+# number. It is MONAI's {cite}`cardoso2022monai`:
+
+# %%
+show_source(DiceCrossEntropy)
+
+# %% [markdown]
+# Why two terms? Take a 512 × 512 image with one structure in it, and two networks that are both 99.99% sure in each
+# pixel and right everywhere else: one has found the structure, one has missed it. How much more does the second pay?
+
+# %% mystnb={"image": {"alt": "What missing a structure adds to the loss, against its size from 10 to 100,000 pixels, both axes logarithmic: cross entropy rises in proportion from 0.0004 to about 3, the Dice loss only from 0.4 to 1"}}
+areas = np.geomspace(10, 1e5, 13).round()
+pixels, sure = 512**2, 0.9999
+leak = (1 - sure) * (pixels - areas)  # probability that lies outside the structure, in pixels
+
+
+def dice_loss(inside):
+    """The Dice loss if the foreground probability is `inside` in each pixel of the structure."""
+    return 1 - 2 * inside * areas / (inside * areas + leak + areas)
+
+
+cost_dice = dice_loss(1 - sure) - dice_loss(sure)
+cost_ce = areas * (math.log(sure) - math.log(1 - sure)) / pixels
+
+fig, ax = plt.subplots()
+ax.plot(areas, cost_ce, ".-", label="cross entropy")
+ax.plot(areas, cost_dice, ".-", label="Dice loss")
+ax.set(xscale="log", yscale="log", xlabel="size of the missed structure (pixels)", ylabel="cost of missing it")
+ax.legend()
+plt.show()
+assert cost_dice[0] > 1000 * cost_ce[0] and cost_dice[-1] < cost_ce[-1]
+
+# %% [markdown]
+# For cross entropy a missed structure of ten pixels is next to nothing, one more speck among a quarter of a million.
+# For Dice it is nearly half of all it can ask, as it matters to the person who has it. The other way round, Dice says
+# little about how sure each single pixel should be, and where there is no structure at all it is restless (an exercise
+# below); cross entropy is even-tempered. Hence both {cite}`milletari2016vnet`, {cite}`isensee2021nnunet`.
+#
+# ## The scores, by hand
+#
+# The loss works on probabilities, because it needs gradients. Scores compare *decisions*, the class with the largest
+# logit, with the truth. $P$ is the predicted set of pixels, $T$ the true one:
+#
+# $$
+# \mathrm{DSC} = \frac{2|P\cap T|}{|P|+|T|} \qquad \mathrm{IoU} = \frac{|P\cap T|}{|P\cup T|}
+# $$ (eq-scores)
+
+# %%
+prediction = torch.tensor([[0, 1, 1, 0], [0, 1, 1, 0]])
+truth = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 0]])
+both = ((prediction == 1) & (truth == 1)).sum().item()  # |P ∩ T|
+either = ((prediction == 1) | (truth == 1)).sum().item()  # |P ∪ T|
+size_p, size_t = prediction.sum().item(), truth.sum().item()
+print(f"|P| = {size_p}, |T| = {size_t}, |P ∩ T| = {both}, |P ∪ T| = {either}")
+print(f"DSC = {2 * both}/{size_p + size_t} = {2 * both / (size_p + size_t):.3f}")
+print(f"IoU = {both}/{either} = {both / either:.3f}")
+
+dsc, iou = dice_iou(prediction[None], truth[None], num_classes=2)  # each (B, K - 1)
+assert dsc.item() == 2 * both / (size_p + size_t) and iou.item() == both / either
+
+# %% [markdown]
+# Since $|P| + |T| = |P\cup T| + |P\cap T|$, one score determines the other, case by case:
+#
+# $$
+# \mathrm{IoU} = \frac{\mathrm{DSC}}{2-\mathrm{DSC}}
+# $$ (eq-iou-dsc)
+#
+# They always agree which of two answers to *one image* is better. For *means over images* {eq}`eq-iou-dsc` is false.
+# The function is convex, it bends upwards, so the mean of the IoUs lies *above* the value at the mean DSC (Jensen's
+# inequality), the further, the more the cases differ.
+
+# %% mystnb={"image": {"alt": "The curve IoU = DSC/(2 - DSC), bending upwards. Two cases lie on it, at DSC 0.3 and 0.96; their mean lies on the straight line between them, clearly above the curve"}}
+generator = torch.Generator().manual_seed(0)
+masks = torch.rand(200, 8, 8, generator=generator)  # (B, H, W)
+truths = (masks > 0.5).long()
+noise = torch.rand(200, 1, 1, generator=generator)  # every case has its own share of wrong pixels
+predictions = ((masks + noise * torch.randn(200, 8, 8, generator=generator)) > 0.5).long()
+dsc, iou = dice_iou(predictions, truths, num_classes=2)
+assert torch.allclose(iou, dsc / (2 - dsc))  # true for each case …
+assert iou.mean() > dsc.mean() / (2 - dsc.mean())  # … and for the means only an inequality
+print(f"mean IoU {iou.mean():.3f}; from the mean DSC one would get {dsc.mean() / (2 - dsc.mean()):.3f}")
+
+x = np.linspace(0, 1, 200)
+two = np.array([0.3, 0.96])
+fig, ax = plt.subplots(figsize=(6.4, 3.8))
+ax.plot(x, x / (2 - x), label="one case")
+ax.plot(two, two / (2 - two), "o--", color=COLORS[1], linewidth=1, label="two cases")
+ax.plot(two.mean(), (two / (2 - two)).mean(), "D", color=COLORS[1], markersize=9, label="their mean")
+ax.set(xlabel="DSC", ylabel="IoU")
+ax.legend()
+plt.show()
+
+# %% [markdown]
+# That is a test which every published table has to pass, whoever printed it: mean IoU at least DSC/(2 − DSC) of the
+# mean. The paper's 2D table does.
+
+# %%
+table = TABLES[2]
+for row in table.rows:
+    mean_dsc, mean_iou = (float(table[row, column]) / 100 for column in ("DSC", "mIoU"))
+    bound = mean_dsc / (2 - mean_dsc)
+    print(f"{row:<12} DSC {mean_dsc:.4f}  mIoU {mean_iou:.4f}  at least {bound:.4f}")
+    assert mean_iou > bound - 2e-4  # the printed digits are rounded
+
+# %% [markdown]
+# ## The learning rate
+#
+# How far to go along the gradient. Far at first, when the direction is obvious, ever less as the network gets close.
+# The "PolyLRScheduler" lets it fall as a power of the part of the training that is still to come
+# {cite}`liu2015parsenet`, {cite}`chen2018deeplab`:
+#
+# $$
+# \eta_k = \eta_0\left(1-\frac kK\right)^{0.9}
+# $$ (eq-poly)
+#
+# $k$ counts iterations from 0, $K$ is their number in the whole run. The power isn't in the paper; nnU-Net
+# {cite}`isensee2021nnunet` has a scheduler of that name with 0.9. A few iterations of warm-up can go before it, for
+# recipes that start with a large step.
+
+# %%
+show_source(learning_rate)
+
+# %% mystnb={"image": {"alt": "Learning rate over the course of training, relative to its start: the paper's recipe falls almost on a straight line from 1 to 0, the recipe for real X-rays rises steeply during its warm-up and then joins it; powers 0.5 and 2 are drawn dotted for comparison"}}
+K = 1000
+fig, ax = plt.subplots()
+for power in (0.5, 2.0):
+    ax.plot(np.linspace(0, 1, K), np.linspace(1, 0, K) ** power, color="gray", linewidth=1, linestyle=":")
+    ax.text(0.5, 0.5**power + 0.02, f"power {power}", color="gray", fontsize=10)
+for name, line in (("paper-2d", "-"), ("cxr-192", "--")):
+    optim = load_config(recipes / f"{name}.toml").optim
+    course = [learning_rate(k, K, optim) / optim.lr for k in range(K)]
+    ax.plot(np.arange(K) / K, course, line, label=name)
+ax.set(xlabel="part of the training done", ylabel="learning rate / $\\eta_0$")
+ax.legend()
+plt.show()
+
+optim = recipe["paper-2d"].optim
+assert learning_rate(0, K, optim) == optim.lr and 0 < learning_rate(K - 1, K, optim) < 0.01 * optim.lr
+
+# %% [markdown]
+# ## What the network sees
+#
+# A recipe names a data set; cases are read, resized, normalised (each to mean 0 and standard deviation 1), and kept in
+# memory. The *split* says which case is used for what, seeded and hashed. Training cases are changed a little each time
+# they are shown: turned, moved, stretched, made brighter or noisier, the label along with the image. The network
+# never sees the same picture twice, and learns what does not matter.
+
+# %%
+show_source(Augmentation)
+
+# %% mystnb={"image": {"alt": "Two synthetic chest radiographs with the outline of their lungs, each followed by four random variants, slightly turned, moved and stretched, with other contrast and noise; the outline follows"}}
+config = load_config(recipes / f"{run.recipe}.toml")
+size = config.data.size[0]
+phantoms = load_config(recipes / "smoke.toml", [f"data.size=[{size}, {size}]", f"data.options.size={size}"])
+gallery = load_task(phantoms)  # synthetic cases: the only ones that are ever drawn in this book
+assert gallery.dataset.synthetic
+originals = gallery.data("test")  # not augmented
+
+fig, axes = plt.subplots(2, 5, figsize=(6.8, 3.1))
+for i, line in enumerate(axes):
+    image, label = originals[i]
+    variants = [(image, label)] + [augment(image, label, np.random.default_rng([i, k])) for k in range(4)]
+    for ax, (picture, mask) in zip(line, variants, strict=True):
+        ax.imshow(picture[0], vmin=-2.5, vmax=2.5)
+        ax.contour(mask, [0.5], colors=COLORS[5], linewidths=1.2)
+        ax.set_axis_off()
+axes[0, 0].set_title("case", fontsize=11)
+axes[0, 2].set_title("variants", fontsize=11)
+plt.show()
+
+image, label = originals[0]
+first, again, other = (augment(image, label, np.random.default_rng(seed))[0] for seed in (1, 1, 2))
+assert torch.equal(first, again) and not torch.equal(first, other)  # a variant is a function of its seed
+
+# %% [markdown]
+# They look like radiographs, and they are not: a program draws trunk, ribs, heart and vessels with random proportions
+# and exposes them like a film. That is enough to teach a network something, and to test everything up to the last
+# line of code. It says nothing about patients.
+#
+# ## The loop
+#
+# One iteration of the trainer, without what is only there for several processes and for error messages:
+
+# %%
+show_source(Trainer._iteration, start="for group in self.optimizer", end="self.optimizer.step()")
+
+# %% [markdown]
+# preceded by the network, the loss and the gradient:
+
+# %%
+show_source(Trainer._iteration, start="with autocast", end="loss = self.loss")
+
+# %% [markdown]
+# The trainer stands on Hugging Face Accelerate, so the same file runs on a laptop, on a GPU or on several. An epoch is
+# one pass over the training cases in random order; after each one the network is scored on the validation cases, and
+# the best weights so far are kept. The test cases are scored once, at the end, with those.
+#
+# `on_epoch` is called after every epoch. Here it does two things: it extends the curve below (in a running notebook
+# you see it grow), and it asks the network about one held-out phantom, to be looked at afterwards.
+
+
+# %%
+@torch.no_grad()
+def predict(net, images):
+    """Probability of the foreground for images (B, C, H, W), as the network is now -> (B, H, W)."""
+    net.eval()
+    device = next(net.parameters()).device
+    return net(images.to(device)).softmax(1)[:, 1].float().cpu()
+
+
+trainer = Trainer(config, runs / "first", quiet=True)
+watched = originals.images[2:3]  # (1, C, H, W): a phantom that is neither trained on nor validated on
+snapshots = [predict(trainer.net, watched)[0]]  # before any training
+curves = LiveCurves(config.train.epochs)
+
+
+def after_epoch(epoch, row):
+    curves(epoch, row)
+    snapshots.append(predict(trainer.net, watched)[0])
+
+
+trainer.on_epoch = after_epoch
+weights = sum(parameter.numel() for parameter in trainer.net.parameters())
+cases = {part: len(trainer.task.cases(part)) for part in ("train", "val", "test")}
+print(f"{config.model.name} with {weights:,} weights; {trainer.task.dataset}; cases {cases}")
+
+# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Left: training and validation loss fall from about 1 to below 0.3 over the epochs. Right: DSC and IoU on the validation cases rise, the DSC above 0.9"}}
+# The output is not compared by nbval: another processor rounds differently, and training amplifies that.
+record = trainer.fit()
+
+# %% [markdown]
+# Don't be surprised that the loss is often lower in validation than in training: the training loss is averaged over
+# an epoch in which the network was still getting better, on images made harder by augmentation.
+#
+# It learnt. What that means is asserted, not only shown:
+
+# %%
+losses = [row["train_loss"] for row in record["curve"]]
+test = record["test"]["summary"]
+print("the loss fell to less than half:", losses[-1] < losses[0] / 2)
+print("mean DSC on held-out cases above 0.9:", test["dsc"]["mean"] > 0.9)
+assert losses[-1] < losses[0]
+assert test["dsc"]["mean"] > run.dsc
+assert test["iou"]["mean"] >= test["dsc"]["mean"] / (2 - test["dsc"]["mean"])  # Jensen again
+
+# %% tags=["nbval-ignore-output"]
+# Not compared either, for the same reason, and because the time is of the machine.
+scores = sorted(case["dsc"]["lung"] for case in record["test"]["cases"])
+print(f"held-out cases: {len(scores)}")
+print(f"DSC mean {test['dsc']['mean']:.3f}, median {np.median(scores):.3f}, worst {scores[0]:.3f}")
+print(f"IoU mean {test['iou']['mean']:.3f}")
+print(f"best epoch on validation: {record['best']['epoch']} of {len(record['curve'])}")
+print(f"time {record['cost']['wall_seconds']:.0f} s on {record['cost']['device']}")
+
+# %% [markdown]
+# ## Watching it learn
+#
+# The same phantom, which the network never trained on, before the first iteration and after each epoch. Move the
+# slider (or use the arrow keys).
+
+# %%
+truth = originals.labels[2].numpy()
+frames, labels = [], []
+for epoch, probability in enumerate(snapshots):
+    fig, axes = plt.subplots(1, 2, figsize=(6.0, 3.9))
+    axes[0].imshow(probability, cmap="magma", vmin=0, vmax=1)
+    axes[0].set_title("probability of lung", fontsize=12)
+    axes[1].imshow(error_map(watched[0, 0].numpy(), (probability > 0.5).numpy().astype(int), truth))
+    axes[1].set_title("decision against truth", fontsize=12)
+    for ax in axes:
+        ax.set_axis_off()
+    error_legend(fig)
+    frames.append(png_bytes(fig))
+    labels.append(f"after epoch {epoch}" if epoch else "before training")
+frames_slider(
+    frames,
+    labels,
+    alt="Probability of lung and error map of one held-out synthetic radiograph as training goes on",
+    caption="Left: black is 0, bright is 1. Right: blue was found, orange missed, pink is not there in truth.",
+)
+
+# %% [markdown]
+# One epoch is enough to learn roughly where lungs are; all the others go into the border. Even before training the
+# picture on the right is a decision, since one of two classes is always ahead, by whatever little.
+#
+# ## Where it is wrong
+#
+# A mean hides its cases. Here are the four held-out phantoms with the lowest scores, and one in the middle.
+
+# %% mystnb={"image": {"alt": "Five held-out synthetic radiographs, the four worst and a middling one, above the same with found lung in blue, missed in orange and invented in pink: the errors are thin lines along the borders and a few patches at the lower edge of the lungs"}}
+probabilities = torch.cat([predict(trainer.net, batch) for batch in originals.images.split(4)])  # (cases, H, W)
+decisions = (probabilities > 0.5).long()
+dsc, _ = dice_iou(decisions, originals.labels, num_classes=2)
+order = dsc[:, 0].argsort().tolist()
+fig, axes = plt.subplots(2, 5, figsize=(6.8, 3.3))
+for ax, i in zip(axes.T, [*order[:4], order[len(order) // 2]], strict=True):
+    picture = originals.images[i, 0].numpy()
+    ax[0].imshow(picture, vmin=-2.5, vmax=2.5)
+    ax[0].set_title(f"DSC {dsc[i, 0]:.3f}", fontsize=10)
+    ax[1].imshow(error_map(picture, decisions[i].numpy(), originals.labels[i].numpy()))
+for ax in axes.flat:
+    ax.set_axis_off()
+error_legend(fig)
+plt.show()
+
+# %% [markdown]
+# At this size the outline of two lungs is a fair part of their area, so a border that is off by one pixel costs about
+# as much DSC as all else together.
+#
+# ## Nothing is lost
+#
+# A run may take days, and machines stop. The trainer writes a *checkpoint* after each epoch and when it is interrupted:
+# weights, the optimiser's memory, and the position in the run. Not the state of any random generator: all randomness
+# is a *function of the position*, so there is nothing to forget.
+
+# %%
+show_source(epoch_batches, start="rng = ", end="order = ")
+
+# %%
+show_source(seed_iteration)
+
+# %% [markdown]
+# A checkpoint is written beside the old one, flushed to the disk, and takes its place by being renamed, so at each
+# instant there is a whole one:
+
+# %%
+show_source(save_checkpoint, start="for path in (*new", end="sync(folder.parent)")
+
+# %% [markdown]
+# Now the proof, on a tiny network. One run goes through. The other is interrupted in the middle of its second epoch,
+# the way you interrupt it in a terminal with Ctrl-C (or in Jupyter with ■), and resumed by a new trainer.
+
+# %%
+tiny = ["data.size=[16, 16]", "data.options.size=16", "data.options.cases=20", "train.epochs=3"]
+tiny += ["model.options.width=4", "model.options.depths=[1]", "model.options.bottleneck_depth=1"]
+small = load_config(recipes / "smoke.toml", tiny)
+Trainer(small, runs / "whole", quiet=True).fit()
+
+interrupted = Trainer(small, runs / "halves", quiet=True)
+per_epoch = interrupted.steps
+seen = []
+
+
+def ctrl_c(net, inputs):
+    """Before the second iteration of the second epoch, press Ctrl-C."""
+    seen.append(net.training)
+    if sum(seen) == per_epoch + 2:
+        signal.raise_signal(signal.SIGINT)
+
+
+interrupted.net.register_forward_pre_hook(ctrl_c)
+try:
+    interrupted.fit()
+except Interrupted as stop:
+    print(stop)
+
+resumed = Trainer(small, runs / "halves", resume=True, quiet=True)
+print(f"resumed in epoch {resumed.position.epoch + 1} after {resumed.position.step} of {per_epoch} iterations")
+resumed.fit()
+
+files = ("last/model.safetensors", "last/optimizer.safetensors", "best/model.safetensors")
+for file in files:
+    same = (runs / "whole" / file).read_bytes() == (runs / "halves" / file).read_bytes()
+    print(f"{file:<28} the same, bit for bit: {same}")
+    assert same
+
+# %% [markdown]
+# Not "about the same": the same bits. That is worth the trouble, because a run that can't be repeated exactly can't be
+# debugged either.
+#
+# ## On your own images
+#
+# None of this needs a notebook. In a terminal:
+#
+# ```bash
+# lightm train experiments/smoke.toml              # what you just saw; the run is left in runs/smoke
+# lightm train experiments/smoke.toml --resume     # go on after Ctrl-C, a crash or a power cut
+# lightm predict runs/smoke image.png --out mask.png
+# lightm evaluate runs/smoke                       # score the held-out cases again
+# ```
+#
+# For images of your own, put them beside their label maps under the same names, `mine/images/` and `mine/masks/` (PNG
+# or NIfTI; {doc}`../book/data` has the details), and write a recipe:
+#
+# ```toml
+# [data]
+# name = "folder"
+# options = { root = "mine", classes = ["background", "nodule"] }
+# size = [256, 256]
+#
+# [train]
+# epochs = 50
+# batch_size = 4
+# ```
+#
+# Every setting can be changed on the command line too, `lightm train mine.toml optim.lr=5e-4 model.options.width=16`.
+# Begin small: the smallest size at which *you* can see what is to be found, `width=16`, ten epochs. Look at the worst
+# cases before you touch the learning rate. These are the files that a run leaves:
+
+# %%
+for path in sorted((runs / "first").iterdir()):
+    if not path.name.endswith(".previous"):
+        print(f"{path.name}/" if path.is_dir() else path.name)
+
+# %% [markdown]
+# `record.json` is what you would need to believe the result, or to repeat it: recipe, split, versions, hardware, and
+# the score of each case. {doc}`07_real_xrays` reads one.
+
+# %% [markdown]
+# ## Exercises
+#
+# :::{exercise}
+# :label: ex-train-half
+# After which part of the training has the learning rate of {eq}`eq-poly` fallen to half? Give it as a number between 0
+# and 1.
+# :::
+#
+# :::{solution} ex-train-half
+# :class: dropdown
+# $(1-x)^{0.9} = \tfrac12$ gives $x = 1 - 2^{-1/0.9} \approx 0.537$. With power 1 it would be 0.5: the difference is
+# small, as the figure shows.
+# :::
+
+# %%
+half = None  # your answer
+
+# %%
+falls = np.array([learning_rate(k, 10_000, recipe["paper-2d"].optim) for k in range(10_000)])
+right = (falls > falls[0] / 2).mean()
+print("Replace None by your answer." if half is None else "Right." if abs(half - right) < 0.002 else "Not yet.")
+
+# %% [markdown]
+# :::{exercise}
+# :label: ex-train-empty
+# A CT slice shows no tumour, and the network says so with certainty: $p_i = 0$ everywhere. What is the Dice part of
+# {eq}`eq-loss`? What would it be without $\epsilon$? And what if the network is 1% sure everywhere in a 64 × 64 slice?
+# :::
+#
+# :::{solution} ex-train-empty
+# :class: dropdown
+# $1 - \epsilon/\epsilon = 0$: nothing to find, nothing found, no loss. Without $\epsilon$ it would be 0/0, and one
+# such slice would turn all the weights into NaN. At 1% everywhere $\sum p_i = 40.96$, and the Dice part is $1 -
+# 10^{-5}/40.96$, almost 1: Dice is a hard judge of empty slices.
+# :::
+
+# %%
+dice_if_certain, dice_if_one_percent = None, None  # your answers
+
+# %%
+empty = torch.zeros(1, 64, 64, dtype=torch.long)
+
+
+def dice_part(p):
+    """The Dice part of the package's loss where every pixel has foreground probability p and the truth is empty."""
+    logits = torch.stack([torch.full((64, 64), 1 - p), torch.full((64, 64), p)]).clamp_min(1e-30).log()[None]
+    return (DiceCrossEntropy()(logits, empty) - F.cross_entropy(logits, empty)).item()
+
+
+mine = (dice_if_certain, dice_if_one_percent)
+right = (dice_part(0.0), dice_part(0.01))
+close = None not in mine and max(abs(a - b) for a, b in zip(mine, right, strict=True)) < 1e-3
+print("Replace None by your answers." if None in mine else "Right." if close else "Not yet.")
+
+# %% [markdown]
+# :::{exercise}
+# :label: ex-train-miou
+# A paper reports a mean DSC of 0.90 over ten cases and says that nine of them have a DSC of 0.99. What is the mean IoU?
+# And what would {eq}`eq-iou-dsc` have given for the means?
+# :::
+#
+# :::{solution} ex-train-miou
+# :class: dropdown
+# The tenth case has $10\cdot0.90 - 9\cdot0.99 = 0.09$. So the mean IoU is $\tfrac1{10}(9\cdot\tfrac{0.99}{1.01} +
+# \tfrac{0.09}{1.91}) \approx 0.887$, where the formula gives $0.9/1.1 \approx 0.818$. A mean IoU well above the
+# formula says that a few cases went badly wrong.
+# :::
+
+# %%
+mean_iou = None  # your answer
+
+# %%
+ten = np.array([0.99] * 9 + [0.09])
+right = (ten / (2 - ten)).mean()
+print("Replace None by your answer." if mean_iou is None else "Right." if abs(mean_iou - right) < 2e-3 else "Not yet.")
+
+# %% [markdown]
+# ## In short
+#
+# * Cross entropy asks every pixel, Dice asks the region; the sum is what the network is trained on.
+# * IoU = DSC/(2 − DSC) for a case; for means it is a lower bound, which makes it a test of tables.
+# * The recipe is the experiment: settings, split and seed in one file, with a hash.
+# * All randomness is a function of the position, so a run that is killed and resumed ends with the same bits.
+#
+# Next: {doc}`07_real_xrays`, where the images are of people.

@@ -1,0 +1,460 @@
+# %% [markdown]
+# # On real X-rays
+#
+# Phantoms showed that the machinery works. Whether the network finds lungs in people is another question, and a
+# number without its circumstances doesn't answer it. This chapter reads a *record*: the file that a training run on
+# public chest radiographs left behind, with everything that was measured and everything one would need to repeat it.
+# All numbers, tables and figures below are computed from that file while the page is made; none is typed in. There
+# is no radiograph on this page, and none in the repository.
+#
+# You need: {doc}`06_training`, for DSC, IoU and what a recipe is.
+#
+# At the end you can say
+# * how well the network of the paper's text does on cases that it never saw, and on which of them it fails,
+# * how far such a mean can be trusted, and what its interval leaves out,
+# * what a record must hold for somebody else to believe it.
+
+# %% tags=["parameters"]
+profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
+
+# %%
+import json
+import textwrap
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from lightm.config import config_from_dict
+from lightm.data import load_dataset
+from lightm.data.montgomery_shenzhen import HOSPITALS, READINGS
+from lightm.data.transforms import resize_label
+from lightm.evaluation import evaluate, resize_logits
+from lightm.figures import COLORS, frames_slider, png_bytes, use_style
+from lightm.figures_training import draw_training
+from lightm.metrics import dice_iou
+from lightm.notebook import check_profile, show_source
+from lightm.paper import TABLES
+from lightm.paper.accuracy import not_as_paper
+from lightm.results import load_record
+
+run = check_profile(
+    profile,
+    {
+        "smoke": {"record": "montgomery-shenzhen-lightm-unet-192"},  # made on two CPU cores
+        "paper": {"record": "montgomery-shenzhen-lightm-unet-512"},  # the paper's size, made on a GPU
+    },
+)
+use_style()
+
+
+def table(head, rows, align="--:"):
+    """A table for the page; the columns after the first are right-aligned unless told otherwise."""
+    lines = [head, [":--"] + [align] * (len(head) - 1), *rows]
+    return Markdown("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines))
+
+
+# %%
+results = Path("../results")
+record_file = results / f"{run.record}.json"
+if not record_file.exists() and profile == "paper":
+    print(f"{record_file.name} is pending: nobody has run it on a GPU yet. What follows is the record of the CPU run.")
+    record_file = results / "montgomery-shenzhen-lightm-unet-192.json"
+record = load_record(record_file)
+print(f"{record_file.name}, finished {record['finished'][:10]}")
+print("it holds:", ", ".join(record))
+
+# %% [markdown]
+# `load_record` doesn't believe what it reads: every mean is computed again from the cases, and the hash of the recipe
+# from the recipe. A record that was edited by hand is refused.
+#
+# ## What was run
+#
+# The recipe, every key, also those that were left at their defaults:
+
+# %%
+config = config_from_dict(record["config"])
+assert config.sha256 == record["config_sha256"]
+print(config.to_toml())
+
+# %% [markdown]
+# ### The data
+
+# %%
+print(textwrap.fill(record["data"]["source"], 100))
+assert record["data"]["name"] == "montgomery-shenzhen" and not record["data"]["synthetic"]
+
+# %% [markdown]
+# It is the data set of the paper's 2D experiments {cite}`jaeger2014datasets`: radiographs from Montgomery County in
+# Maryland and from a hospital in Shenzhen, of people with and without signs of tuberculosis, published by the US
+# National Library of Medicine, who ask to cite {cite}`jaeger2014screening` and {cite}`candemir2014lung`. The lung
+# masks of Shenzhen were drawn later {cite}`stirenko2018chest` and are *not for commercial use*; {doc}`../book/data`
+# tells where to get everything and on what terms.
+#
+# The split is seeded, keeps hospital and reading in proportion, and is committed as a file. The record names that
+# file's hash:
+
+# %%
+split = json.loads(Path("../experiments/splits/montgomery-shenzhen-seed0.json").read_text(encoding="utf-8"))
+assert split["sha256"] == record["data"]["split_sha256"]
+assert sorted(split["test"]) == sorted(case["case"] for case in record["test"]["cases"])
+
+
+def group(case_id):
+    """Hospital and reading, which this data set writes into the name of a case."""
+    return HOSPITALS[case_id.split("_")[0]], READINGS[case_id.rpartition("_")[2]]
+
+
+groups = [(hospital, reading) for hospital in HOSPITALS.values() for reading in READINGS.values()]
+parts = ("train", "val", "test")
+counts = {part: [sum(group(case) == g for case in split[part]) for g in groups] for part in parts}
+rows = [(f"{g[0]}, {g[1]}", *(counts[part][i] for part in parts)) for i, g in enumerate(groups)]
+table(["cases", "training", "validation", "test"], [*rows, ("all", *(sum(counts[part]) for part in parts))])
+
+# %% [markdown]
+# ### The machine, and what it took
+
+# %%
+environment, cost = record["environment"], record["cost"]
+hardware = environment["hardware"]
+rows = [
+    ("network", f"{record['model']['name']}, {record['model']['params']:,} parameters"),
+    ("processor", f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['threads']} threads"),
+    ("GPU", hardware["gpu"] or "none"),
+    ("scan backend", record["model"]["scan"]),
+    ("wall time", f"{cost['wall_seconds'] / 60:.0f} minutes, in {cost['sittings']} sitting(s)"),
+    ("peak memory", f"{cost['peak_memory_bytes'] / 2**30:.1f} GiB"),
+    ("versions", ", ".join(f"{name} {version}" for name, version in environment["versions"].items())),
+    (
+        "commit",
+        f"{environment['git']['commit'] or 'not known':.12}{', with changes' * bool(environment['git']['dirty'])}",
+    ),
+]
+table(["what", "measured"], rows, align=":--")
+
+# %% [markdown]
+# The wall time includes the evaluation of the test cases, and whatever else the machine had to do in the meantime.
+#
+# ## How it learnt
+
+# %% mystnb={"image": {"alt": "Left: training and validation loss over the epochs of the real run, both falling, steeply at first. Right: DSC and IoU on the validation cases, rising; the best epoch is marked by a dotted line"}}
+figure = plt.figure(figsize=(6.8, 3.0))
+draw_training(figure, record["curve"])
+figure.axes[1].axvline(record["best"]["epoch"], color="gray", linestyle=":", linewidth=1.5)
+plt.show()
+
+first, last = record["curve"][0], record["curve"][-1]
+print(f"loss on the training cases: {first['train_loss']:.3f} in the first epoch, {last['train_loss']:.3f} in the last")
+print(f"best validation DSC {record['best']['val_dsc']:.4f}, in epoch {record['best']['epoch']} of {last['epoch']}")
+assert last["train_loss"] < first["train_loss"]
+assert record["best"]["val_dsc"] == max(row["val_dsc"] for row in record["curve"] if row["val_dsc"] is not None)
+
+# %% [markdown]
+# The validation cases chose the epoch. That is a use, so their score is no longer an honest one. The test cases were
+# looked at once, with the weights of that epoch.
+#
+# ## The held-out cases
+#
+# Each case is scored twice: at the size that the network works at, and at the size of the file, where its answer is
+# enlarged and held against the mask as it was drawn. The second is the harder question and the more useful answer.
+
+# %%
+show_source(evaluate, start="own = None", end="at_size = ")
+
+# %%
+at_size, native = record["test"], record["test_native"]
+
+
+def scores(evaluation, metric):
+    """One score for each case, mean over the foreground classes, in the order of the record: (cases,)."""
+    return np.array([np.mean(list(case[metric].values())) for case in evaluation["cases"]])
+
+
+def described(values):
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return [len(values), *(f"{v:.4f}" for v in (values.mean(), median, low, high, values.min()))]
+
+
+size = " × ".join(str(n) for n in config.data.size)
+head = ["", "cases", "mean", "median", "lower quartile", "upper quartile", "worst"]
+rows = []
+for name, evaluation in ((f"at {size}", at_size), ("at native size", native)):
+    rows += [(f"{title} {name}", *described(scores(evaluation, m))) for m, title in (("dsc", "DSC"), ("iou", "IoU"))]
+table(head, rows)
+
+# %%
+ids = [case["case"] for case in native["cases"]]
+hospital, reading = (np.array(names) for names in zip(*map(group, ids), strict=True))
+dsc = scores(native, "dsc")  # from here on: DSC at native size
+rows = [("all", *described(dsc))]
+for key in (hospital, reading):
+    rows += [(name, *described(dsc[key == name])) for name in sorted(set(key))]
+rows += [(", ".join(g), *described(dsc[(hospital == g[0]) & (reading == g[1])])) for g in groups]
+table(["DSC at native size", *head[1:]], rows)
+
+# %% [markdown]
+# Two hospitals mean two machines, two populations, and two groups of people who drew the masks. "Tuberculosis" means
+# that a lung may be partly white where the network expects dark, which is where a lung segmentation is needed most.
+# Differences between small groups should be read with the intervals further below in mind.
+
+# %% mystnb={"image": {"alt": "Histogram of the DSC of all held-out cases, stacked by hospital: most of them lie close together near the upper end, with a thin tail to the left"}}
+names = list(HOSPITALS.values())
+bins = np.linspace(np.floor(dsc.min() * 50) / 50, 1, 31)
+fig, ax = plt.subplots()
+ax.hist([dsc[hospital == name] for name in names], bins=bins, stacked=True, label=names, color=COLORS[:2])
+ax.axvline(dsc.mean(), color="black", linestyle="--", linewidth=1.5, label="mean")
+ax.set(xlabel="DSC at native size", ylabel="held-out cases")
+ax.legend(loc="upper left")
+plt.show()
+
+# %% mystnb={"image": {"alt": "Every held-out case as a point, sorted by DSC: a few low scores at the left, then a long, nearly flat course. Colour tells the hospital, a ring means tuberculosis and a dot a normal reading"}}
+order = dsc.argsort()
+rank = np.empty(len(dsc), int)
+rank[order] = np.arange(len(dsc))
+fig, ax = plt.subplots(figsize=(6.4, 4.2))
+for name, colour in zip(names, COLORS, strict=False):
+    for state in READINGS.values():
+        chosen = (hospital == name) & (reading == state)
+        face = colour if state == "normal" else "none"
+        ax.scatter(rank[chosen], dsc[chosen], s=26, facecolor=face, edgecolor=colour, label=f"{name}, {state}")
+ax.set(xlabel="held-out cases, sorted", ylabel="DSC at native size")
+ax.grid(alpha=0.3)
+ax.legend(loc="lower right", fontsize=11)
+plt.show()
+print("worst five:", ", ".join(f"{ids[i]} {dsc[i]:.3f}" for i in order[:5]))
+
+# %% [markdown]
+# Anyone who has the data can look at these five. In a clinic the question is seldom the mean; it is how often the
+# answer is not good enough. Choose what "good enough" is:
+
+# %%
+frames, labels = [], []
+for threshold in np.linspace(0.80, 0.99, 20):
+    enough = dsc >= threshold
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    ax = figure.subplots()
+    for chosen, colour in ((enough, COLORS[0]), (~enough, COLORS[1])):
+        ax.scatter(rank[chosen], dsc[chosen], s=16, color=colour)
+    ax.axhline(threshold, color="black", linewidth=1, linestyle="--")
+    ax.set(ylim=(min(0.8, dsc.min()) - 0.01, 1), xlim=(-2, len(dsc) + 1))
+    ax.set(xlabel="held-out cases, sorted", ylabel="DSC at native size")
+    frames.append(png_bytes(figure))
+    labels.append(f"DSC at least {threshold:.2f}: {enough.sum()} of {len(dsc)} cases")
+frames_slider(
+    frames,
+    labels,
+    alt="The sorted DSC of all held-out cases as points, those below a threshold in another colour",
+    caption="Blue cases reach the threshold (dashed line), orange ones do not.",
+)
+
+# %% [markdown]
+# ## How far the mean can be trusted
+#
+# Other test cases would have given another mean. The *bootstrap* asks how different: draw as many cases from the ones
+# we have, with replacement, take the mean, and do that many times. The middle 95% of the means are an interval for
+# the mean over all patients *of whom these are a sample*.
+
+
+# %%
+def bootstrap(values, statistic=np.mean, draws=10_000, seed=0):
+    """The statistic on resampled cases: (draws,)."""
+    rng = np.random.default_rng(seed)
+    return statistic(values[rng.integers(len(values), size=(draws, len(values)))], axis=1)
+
+
+def interval(values, **options):
+    return np.quantile(bootstrap(values, **options), (0.025, 0.975))
+
+
+rows = []
+for metric, title in (("dsc", "DSC"), ("iou", "IoU")):
+    for name, evaluation in ((size, at_size), ("native", native)):
+        values = scores(evaluation, metric)
+        low, high = interval(values)
+        assert low < values.mean() < high
+        rows.append((f"mean {title}, {name}", f"{values.mean():.4f}", f"{low:.4f} to {high:.4f}"))
+for name in names:
+    values = dsc[hospital == name]
+    rows.append((f"mean DSC, native, {name}", f"{values.mean():.4f}", "{:.4f} to {:.4f}".format(*interval(values))))
+table(["", "measured", "95% interval"], rows)
+
+# %% mystnb={"image": {"alt": "Histogram of ten thousand bootstrap means of the DSC, bell-shaped, with the 95% interval shaded and the measured mean in its middle"}}
+means = bootstrap(dsc)
+low, high = interval(dsc)
+fig, ax = plt.subplots(figsize=(6.4, 3.0))
+ax.hist(means, bins=60, color=COLORS[4])
+ax.axvspan(low, high, color="gray", alpha=0.2, label="95% of the draws")
+ax.axvline(dsc.mean(), color="black", linestyle="--", linewidth=1.5, label="measured")
+ax.set(xlabel="mean DSC at native size", ylabel="draws", yticks=[])
+ax.legend(fontsize=11)
+plt.show()
+
+# %% [markdown]
+# The interval is about the *cases* only. It doesn't know that another seed gives other weights, that another split
+# gives other training cases, or that a third hospital has another machine.
+#
+# ## What the small size costs
+#
+# A network that works on fewer pixels than the file has can't draw a finer border than they allow. How much of the
+# error is that alone? A question for phantoms: shrink the *true* mask to the network's size, enlarge it as a
+# prediction would be, and compare it with itself.
+
+# %%
+phantoms = load_dataset("phantom-cxr", cases=8, size=512)
+ceiling = []
+for case_id in phantoms.case_ids:
+    truth = torch.from_numpy(phantoms.read(case_id).label)[None]  # (1, 512, 512)
+    small = resize_label(truth[0], config.data.size).long()  # (*size)
+    sure = torch.stack([1 - small, small]).float()[None]  # (1, K, *size): logits of a perfect network
+    ceiling.append(dice_iou(resize_logits(sure, truth.shape[1:]).argmax(1), truth, 2)[0].item())
+print(f"a perfect answer at {size}, enlarged: DSC {np.mean(ceiling):.4f} (synthetic lungs)")
+difference = scores(at_size, "dsc") - dsc
+print(f"our network's mean DSC at {size} less that at native size: {difference.mean():+.4f}")
+assert np.mean(ceiling) > dsc.mean()
+
+# %% [markdown]
+# The size isn't what holds the network back here: the ceiling is higher than its score.
+#
+# ## Beside the paper
+#
+# Table 2 of the paper has a row for LightM-UNet on this data set. As printed:
+
+# %%
+printed = {column: float(TABLES[2]["LightM-UNet", column]) for column in ("DSC", "mIoU")}
+rows = [("Table 2, as printed", *(f"{value:.2f}" for value in printed.values()))]
+for name, evaluation in ((f"this record, at {size}", at_size), ("this record, native size", native)):
+    rows.append((name, *(f"{100 * scores(evaluation, metric).mean():.2f}" for metric in ("dsc", "iou"))))
+table(["percent", *printed], rows)
+
+# %%
+for difference in not_as_paper(record, 2):
+    print("in this run:", difference)
+
+# %% [markdown]
+# And in more than that: the paper's split was never published, so its test cases are others; its masks may have been
+# prepared in another way; and it doesn't say at which size its scores were taken. So the rows stand side by side and
+# nothing follows from their difference, in either direction. What they share is the order of magnitude. Whether the
+# paper's settings give the paper's numbers is a question for runs at those settings, with several seeds.
+#
+# ## What this shows, and what not
+#
+# **It shows** that a network built as the paper's text describes it learns, on the machine named above and in the time
+# named above, to outline lungs in radiographs of patients that it never saw, with the scores and failures listed above,
+# and that this can be run again by anybody from the files in this repository.
+#
+# **It does not show** how much of the score is luck: it is one run with one seed, and another would differ. It
+# doesn't show that the network is better or worse than any other: none was trained beside it in the same way
+# ({doc}`08_ablations` takes parts of it away on phantoms). It says nothing about a third hospital: training and test
+# cases come from the same two. And lungs are a large and easy structure. A high DSC here says that the borders are
+# about where people drew them, not that the answer is fit for a patient. Nothing in this book is.
+#
+# ## Run it again
+#
+# ```bash
+# export LIGHTM_DATA=$HOME/data                        # where the data shall lie
+# python data_scripts/montgomery_shenzhen.py           # fetch it, check every file
+# lightm train experiments/cxr-192.toml --out runs/cxr
+# ```
+#
+# `runs/cxr/record.json` is then yours: same recipe, same split, same pixels. On a processor of another kind sums are
+# rounded in another order, training amplifies that, and the scores differ a little. (`lightm train` also takes a
+# record instead of a recipe.) To look at what this page doesn't show, take a case of the list above, and open the
+# result beside the radiograph:
+#
+# ```bash
+# lightm predict runs/cxr $LIGHTM_DATA/cxr/images/NAME.png --out mask.png
+# ```
+
+# %% [markdown]
+# ## Exercises
+#
+# :::{exercise}
+# :label: ex-real-halve
+# How many test cases would one need to make the interval of the mean half as wide, if the new cases are like these?
+# :::
+#
+# :::{solution} ex-real-halve
+# :class: dropdown
+# The width falls with the square root of the number of cases, so four times as many: `4 * len(dsc)`.
+# :::
+
+# %%
+needed = None  # your answer, a number of cases
+
+# %%
+rng = np.random.default_rng(1)
+wide = np.diff(interval(dsc))[0]
+narrow = np.diff(interval(rng.choice(dsc, size=int(needed or len(dsc))), draws=2000))[0]
+close = needed is not None and 3 * len(dsc) < needed < 5.5 * len(dsc)
+print("Replace None by your answer." if needed is None else f"Right: {narrow / wide:.1f}." if close else "Not yet.")
+
+# %% [markdown]
+# :::{exercise}
+# :label: ex-real-permute
+# Is the difference between the two hospitals more than chance? Write a *permutation test*: exchange the hospitals of
+# the cases at random, many times, and return how often the absolute difference of the two mean DSCs is at least as
+# large as the measured one.
+# :::
+#
+# :::{solution} ex-real-permute
+# :class: dropdown
+# If the hospital doesn't matter, every assignment is as likely as the real one.
+#
+# ```python
+# def chance(dsc, hospital, draws=2000, seed=0):
+#     rng = np.random.default_rng(seed)
+#     def difference(names):
+#         return abs(dsc[names == "Montgomery"].mean() - dsc[names == "Shenzhen"].mean())
+#     return np.mean([difference(rng.permutation(hospital)) >= difference(hospital) for _ in range(draws)])
+# ```
+#
+# A small value says that the hospitals differ *for this network*. It doesn't say why: machine, patients and the people
+# who drew the masks changed together.
+# :::
+
+
+# %%
+def chance(dsc, hospital):
+    return None  # your test: a number from 0 to 1
+
+
+# %%
+toy = np.array([0.75] * 5 + [0.5] * 5)
+separate, mixed = np.array(["Montgomery"] * 5 + ["Shenzhen"] * 5), np.array(["Montgomery", "Shenzhen"] * 5)
+answers = chance(toy, separate), chance(toy, mixed)  # by counting: 2 of 252, and all
+right = None not in answers and answers[0] < 0.03 and answers[1] > 0.9
+print("Replace None by your test." if None in answers else "Right." if right else "Not yet.")
+
+# %% [markdown]
+# :::{exercise}
+# :label: ex-real-minimum
+# `interval(dsc, statistic=np.min)` gives an interval for the *worst* case. Run it. Why should nobody print it? Set
+# `reason` to `"too wide"`, `"never below the sample"` or `"wrong seed"`.
+# :::
+#
+# :::{solution} ex-real-minimum
+# :class: dropdown
+# No resample can be worse than the worst case that we happened to have, so the interval ends there, while the next
+# patient may well be worse. The bootstrap is for statistics to which every case contributes a little. The reason is
+# `"never below the sample"`.
+# :::
+
+# %%
+reason = None  # your answer
+
+# %%
+assert bootstrap(dsc, statistic=np.min, draws=2000).min() >= dsc.min()
+print("Replace None." if reason is None else "Right." if reason == "never below the sample" else "Not yet.")
+
+# %% [markdown]
+# ## In short
+#
+# * A result is a record: recipe, split, data hash, versions, hardware, and the score of each case.
+# * Score at the size of the file, look at the worst cases, and ask how often the answer is good enough.
+# * The bootstrap gives an interval for the choice of cases. It is silent about seeds, splits and other hospitals.
+# * Numbers made in different settings can stand side by side. They can't be subtracted.
+#
+# Next: {doc}`08_ablations` asks which parts of the network matter.
