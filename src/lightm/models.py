@@ -8,7 +8,9 @@ from typing import Any
 from torch import nn
 
 from lightm.ablations import Conv3, SelfAttention
+from lightm.baselines import BASELINES
 from lightm.errors import LightMError, suggest
+from lightm.released import RELEASED
 from lightm.unet import LightMUNet
 
 SHAPE_ARGUMENTS = ("spatial_dims", "in_channels", "out_channels")
@@ -46,6 +48,13 @@ def _paper_attention() -> dict[str, Any]:
     return {"build": build, "options": base["options"] | {"heads": 8}}
 
 
+def _with_options(name: str, build: Callable[..., nn.Module], summary: str, section: str) -> ModelInfo:
+    """A builder whose keyword options stand in its signature."""
+    parameters = inspect.signature(build).parameters.values()
+    options = {p.name: p.default for p in parameters if p.name not in SHAPE_ARGUMENTS}
+    return ModelInfo(name, summary, section, build, options)
+
+
 VSS_OPTIONS = ("expansion", "d_state", "dt_rank", "dwconv", "directions", "scan_backend")
 MODELS = {
     info.name: info
@@ -75,6 +84,7 @@ MODELS = {
             "Table 3, w/o Residual connections",
             **_lightm_unet({"residual": False}, without=("adjustment",)),
         ),
+        *(_with_options(name, *entry) for name, entry in {**RELEASED, **BASELINES}.items()),
     )
 }
 
