@@ -360,6 +360,8 @@ with torch.no_grad():
     x = layer.norm_in(volume_to_tokens(features))  # (1, L, C)
     steps = {"input": x} | parts_of(layer.mixer, x, grid)
     assert torch.allclose(steps["out_proj"], layer.mixer(x, grid), atol=1e-5)
+    passed_by = layer.mixer.ssms[0].D * steps["SiLU"]  # the SSM's output is C h + D u, this is D u
+    remembered = steps["SSM"] - passed_by  # and this C h
 
 
 def picture(tokens, channel):
@@ -374,9 +376,15 @@ def busiest(tokens, count):
     return tokens[0].var(0).topk(count).indices.tolist()
 
 
-inner = busiest(steps["SSM"], 4)  # the same four of the D inner channels all the way
-frames = []
+# The same four of the D inner channels all the way: those in which the state has most to say.
+inner = (remembered[0].var(0) / passed_by[0].var(0)).topk(4).indices.tolist()
+pictures = {}
 for name, tokens in steps.items():
+    if name == "SSM":
+        pictures["of the SSM, the state's part C h"] = remembered
+    pictures[name] = tokens
+frames = []
+for name, tokens in pictures.items():
     fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.2))
     for ax, channel in zip(axes, inner if tokens.shape[-1] > x.shape[-1] else busiest(tokens, 4), strict=True):
         ax.imshow(picture(tokens, channel))
@@ -386,16 +394,15 @@ for name, tokens in steps.items():
     frames.append(png_bytes(fig))
 frames_slider(
     frames,
-    list(steps),
+    list(pictures),
     alt="Four channels of a synthetic chest radiograph's features after each part of a trained VSS module",
-    caption="Each picture is scaled by itself. Between in_proj and product the same four channels are shown.",
+    caption="Each picture is scaled by itself. From in_proj to product the same four channels are shown.",
 )
 
 # %% [markdown]
-# Look for the DWConv, which smooths some channels and sharpens others; for the SSM, whose channels fade from left
-# to right and from top to bottom, so that the two lungs, alike before it, may differ after it: when the scan comes
-# to the second one it has seen the first; and for the gate, which looks at no other pixel and cuts the fading back
-# to sharp edges.
+# Look for the DWConv, which smooths some channels and sharpens others; for the state's part of the SSM, which fades
+# along the rows and drags shadows behind what it has read, to the right and from row to row downwards; and for the
+# gate, which looks at no other pixel and cuts the shadows back to sharp edges.
 #
 # The selection itself can be seen too. $\Delta_t$ is how much a token is let into the state, and how much it wipes
 # out of what was there. It is a map over the image, one for each inner channel:
@@ -405,15 +412,17 @@ ssm = layer.mixer.ssms[0]
 with torch.no_grad():
     dt = ssm.x_proj(steps["SiLU"])[..., : ssm.dt_proj.in_features]  # (1, L, R)
     delta = F.softplus(ssm.dt_proj(dt) + ssm.dt_bias)  # (1, L, D)
-channels = (delta[0].std(0) / delta[0].mean(0)).topk(3).indices.tolist()
+first = (delta[0].std(0) / delta[0].mean(0)).argmax().item()  # the channel that varies most
+similar = torch.corrcoef(delta[0].T)[first]
+channels = [first, similar.argmin().item(), similar.abs().argmin().item()]  # its opposite, and one unlike both
 
-fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.5))
+fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.4))
 axes[0].imshow(images[20, 0].cpu())
-axes[0].set_title("image (synthetic)", fontsize=10)
+axes[0].set_title("image\n(synthetic)", fontsize=10)
 for ax, channel in zip(axes[1:], channels, strict=True):
-    shown = ax.imshow(delta[0, :, channel].view(grid).cpu(), cmap="viridis")
-    ax.set_title(f"Δ, channel {channel}", fontsize=10)
-    fig.colorbar(shown, ax=ax, orientation="horizontal", shrink=0.9).ax.tick_params(labelsize=8)
+    image = delta[0, :, channel].view(grid).cpu()
+    ax.imshow(image, cmap="viridis")
+    ax.set_title(f"Δ, channel {channel}\n{image.min():.2g} to {image.max():.2g}", fontsize=10)
 for ax in axes:
     ax.set_axis_off()
 plt.show()

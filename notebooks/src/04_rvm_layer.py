@@ -177,7 +177,9 @@ growth = {
     name: [gradients[0] / gradients[-1] for _, gradients in runs] for name, runs in results.items()
 }  # of the gradient, from the last layer back to the input
 for name, factors in growth.items():
-    print(f"{name}: gradient at the input / at layer {run.depth} =", ", ".join(f"{f:.1f}" for f in factors))
+    print(
+        f"{name}: gradient at the input / at layer {run.depth} =", ", ".join(f"{float(f'{f:.1g}'):g}" for f in factors)
+    )
 assert max(growth["with residual"]) < 5 < 10 < min(growth["without residual"])
 assert all(roughness(states[-1]) < 0.6 for states, _ in results["with residual"])
 assert all(roughness(states[-1]) > 0.7 for states, _ in results["without residual"])
@@ -186,7 +188,8 @@ assert all(roughness(states[-1]) > 0.7 for states, _ in results["without residua
 # Without the connection each layer passes on only what its VSS module says. A fresh module's output is small and
 # nearly the same for all pixels, and the LayerNorm behind it blows up what little differs between them: the
 # gradient grows layer by layer, and after a dozen layers the picture is noise. With the connection both stay level.
-# Step through the layers:
+# Step through the layers. (That both channels of the input look the same is no accident; {doc}`05_lightm_unet` comes
+# back to it.)
 
 # %%
 frames, steps = [], range(run.depth + 1)

@@ -1,0 +1,515 @@
+# %% [markdown]
+# # LightM-UNet
+#
+# Now the whole network: a U-Net {cite}`ronneberger2015unet` whose encoder and bottleneck consist of RVM layers
+# ({doc}`04_rvm_layer`) and whose decoder is a handful of cheap convolutions. This chapter follows Section 2 of the
+# paper from image to logits and checks every shape that it states. It also says where the text stops short of a
+# program, what this package does there, and what each of those choices costs.
+#
+# At the end you can say
+# * which shape the features have at every stage, and where the parameters and the operations are,
+# * what the paper leaves open, and by how much it matters,
+# * which part of the image a pixel's label can depend on.
+
+# %% tags=["parameters"]
+profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
+
+# %%
+import math
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+
+from lightm.architecture import draw_architecture
+from lightm.complexity import count
+from lightm.data import load_dataset
+from lightm.data.transforms import preprocess
+from lightm.errors import LightMError
+from lightm.figures import frames_slider, png_bytes, use_style
+from lightm.notebook import check_profile, show_source
+from lightm.unet import DecoderBlock, DWConv, EncoderBlock, LightMUNet, RVMStack
+
+run = check_profile(
+    profile,
+    {
+        "smoke": {"size": 64, "width": 8, "steps": 40, "device": "cpu"},
+        "paper": {"size": 256, "width": 32, "steps": 300, "device": "cuda"},
+    },
+)
+use_style()
+torch.manual_seed(0)
+torch.set_printoptions(precision=3, sci_mode=False)
+
+# %% [markdown]
+# ## The whole thing at once
+#
+# > LightM-UNet commences by employing a depthwise convolution (DWConv) layer for shallow feature extraction,
+# > generating the shallow feature map $F_S\in\mathbb{R}^{32\times H\times W\times D}$ […]. Subsequently,
+# > LightM-UNet incorporates three consecutive Encoder Blocks to extract deep features from the images. Post each
+# > Encoder Block, the number of channels in the feature maps doubles, while the resolution halves. […] Subsequent
+# > to this, LightM-UNet employs a Bottleneck Block to model long-range spatial dependencies while retaining the
+# > size of the feature maps unchanged. Following that, LightM-UNet integrates three consecutive Decoder Blocks for
+# > feature decoding and image resolution restoration. […] LightM-UNet utilizes a DWConv layer to map the number of
+# > channels to the number of segmentation targets and applies a SoftMax activation function to generate the image
+# > mask.
+# >
+# > — {cite}`liao2024lightmunet`, Section 2.1
+#
+# In the package the forward pass is a generator that hands out every stage by name, so that a chapter can look at
+# them:
+
+# %%
+show_source(LightMUNet.stages)
+
+# %% [markdown]
+# The network draws itself. Every shape and number below comes from the model, none is typed.
+
+# %% mystnb={"image": {"alt": "The architecture of LightM-UNet as a U: on the left the image, the stem and three encoder blocks of RVM layers going down, the bottleneck of four RVM layers at the bottom, on the right three decoder blocks, the head and the logits going up; dashed arrows connect encoder and decoder blocks of the same size. Each box gives its output shape and its number of parameters; the bottleneck has most of them"}}
+model = LightMUNet(spatial_dims=2, in_channels=1, out_channels=2)
+draw_architecture(model, (256, 256))
+plt.show()
+
+# %% [markdown]
+# ## Every shape the paper states
+#
+# > LightM-UNet extracts deep features $F_D^l\in\mathbb{R}^{(32\times 2^l)\times(H/2^l)\times(W/2^l)\times(D/2^l)}$
+# > at the $l$-th Encoder Block, where $l\in\{1,2,3\}$. […] the output of the last Decoder Block attains the same
+# > resolution as the original image, comprising 32 feature channels.
+# >
+# > — Section 2.1
+#
+# The paper writes for 3D. Both networks, on PyTorch's *meta* device, where tensors have shapes but no memory:
+
+
+# %%
+def shape_table(size):
+    """Stage, shape, and tokens L of the network for images of that size; the shapes checked against Section 2.1."""
+
+    def stated(channels, level):
+        return (channels, *(s // 2**level for s in size))
+
+    with torch.device("meta"):
+        stages = LightMUNet(len(size), 1, 3).stages(torch.empty(1, 1, *size))
+    expected = {"stem": stated(32, 0), "bottleneck": stated(256, 3), "head": stated(3, 0)}
+    for l in (1, 2, 3):
+        expected[f"encoder {l}"] = stated(32 * 2**l, l)  # F_D^l
+        expected[f"decoder {l}"] = stated(32 * 2 ** (l - 1), l - 1)  # half the channels, twice the resolution
+    for name, y in stages:
+        assert tuple(y.shape[1:]) == expected.pop(name)
+        shape = " × ".join(f"{n:>3}" for n in y.shape[1:])
+        print(f"{name:<12}{shape:<26}{math.prod(y.shape[2:]):>10,}")
+    assert not expected  # nothing is missing
+
+
+for size in (512, 512), (128, 128, 128):
+    print(f"{len(size)}D, {' × '.join(map(str, size))}\n{'stage':<12}{'channels × size':<26}{'pixels':>10}")
+    shape_table(size)
+    print()
+
+# %% [markdown]
+# (Section 2.2 describes block $l$ with $32\times 2^l$ channels at its *input*. That is the same network, with
+# blocks counted from 0.)
+#
+# ## Encoder and bottleneck
+#
+# > […] the Encoder Block initially flattens and transposes the feature map into a shape of $(\check L,\check C)$
+# > […]. Subsequently, the Encoder Block utilizes $N_l$ consecutive RVM Layers to capture global information, with
+# > the number of channels increased in the last RVM Layer. Following this, the Encoder Block reshapes and
+# > transposes the feature map […], succeeded by a Max-Pooling operation to reduce the resolution of the feature
+# > map.
+# >
+# > — Section 2.2
+
+# %%
+show_source(RVMStack)
+
+# %%
+show_source(EncoderBlock.forward)
+
+# %% [markdown]
+# $N_l$ is 1, 2, 2 (the paper gives it with its experiments), and the bottleneck is a stack of four layers at
+# 256 channels. The last layer of a block does the doubling, in its projection:
+
+# %%
+for l, block in enumerate(model.encoder, start=1):
+    layers = [f"{layer.proj.in_features} → {layer.proj.out_features}" for layer in block.stack.layers]
+    print(f"encoder {l}:", ", ".join(layers))
+print(
+    "bottleneck:",
+    ", ".join(f"{layer.proj.in_features} → {layer.proj.out_features}" for layer in model.bottleneck.layers),
+)
+assert all(layer.proj.out_features == layer.proj.in_features for layer in model.bottleneck.layers)
+
+# %% [markdown]
+# ## Decoder
+#
+# > […] the Decoder Block first performs feature fusion using an addition operation. Subsequently, it utilizes a
+# > DWConv, a residual connection, and a ReLU activation function to decode the feature map. Additionally, an
+# > adjustment factors $s'$ is added to the residual connection to enhance the decoding capability.
+# >
+# > — Section 2.4
+#
+# $$
+# P_{out} = \mathrm{ReLU}(\mathrm{DWConv}(P_{in} + F_D^l) + s' \cdot (P_{in} + F_D^l))
+# $$ (eq-decoder)
+
+# %%
+show_source(DecoderBlock.forward)
+
+# %%
+torch.manual_seed(0)
+block = DecoderBlock(channels=4, spatial_dims=2)
+p, skip = torch.randn(2, 1, 4, 3, 3)  # P_in and F_D^l, each (B, C, H, W)
+with torch.no_grad():
+    fused = p + skip
+    p_out = torch.relu(block.dwconv(fused) + block.s.view(-1, 1, 1) * fused)  # the equation
+    halved = torch.einsum("oc,bchw->bohw", block.halve.weight[:, :, 0, 0], p_out) + block.halve.bias.view(-1, 1, 1)
+    out = F.interpolate(halved, scale_factor=2, mode="bilinear")
+    assert torch.allclose(block(p, skip), out, atol=1e-6)
+print("P_in", tuple(p.shape), "-> P_out", tuple(p_out.shape), "-> half the channels, twice the size", tuple(out.shape))
+
+# %% [markdown]
+# The equation keeps the number of channels, while Section 2.1 says that each block halves it. Something has to do
+# that; here it is a pointwise convolution. Before or after the interpolation makes no difference to the result,
+# because the weights of an interpolation sum to 1, so it stands before, where there are fewer pixels:
+
+# %%
+with torch.no_grad():
+    other_order = block.halve(F.interpolate(p_out, scale_factor=2, mode="bilinear"))
+assert torch.allclose(other_order, out, atol=1e-6)
+
+# %% [markdown]
+# ## Where the parameters are, and where the work
+#
+# `lightm.complexity.count` counts every parameter once and every multiply-accumulate (MAC) of one image, the scan
+# included.
+
+# %% mystnb={"image": {"alt": "Horizontal bars for each stage: the bottleneck has about four fifths of the parameters and a third of the operations; the three encoder blocks have the larger part of the operations and few parameters; the decoder little of either"}}
+counted = count(model, (1, 512, 512))
+stages = {"stem": "stem"} | {f"encoder {l}": f"encoder.{l - 1}" for l in (1, 2, 3)} | {"bottleneck": "bottleneck"}
+stages |= {f"decoder {l}": f"decoder.{3 - l}" for l in (3, 2, 1)} | {"head": "head"}
+parts = {name: counted.at(path) for name, path in stages.items()}
+assert sum(part.params for part in parts.values()) == counted.params
+assert sum(part.macs for part in parts.values()) == counted.macs
+
+fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), sharey=True)
+for ax, key, title in zip(axes, ("params", "macs"), ("parameters", "MACs, 512 × 512"), strict=True):
+    values = [100 * getattr(part, key) / getattr(counted, key) for part in parts.values()]
+    ax.barh(list(parts), values)
+    ax.set(title=title, xlabel="%", xlim=(0, 100))
+axes[0].invert_yaxis()
+plt.show()
+print(counted.table(depth=1))
+encoder_macs = sum(parts[f"encoder {l}"].macs for l in (1, 2, 3)) / counted.macs
+assert parts["bottleneck"].params > 0.75 * counted.params and encoder_macs > 0.5
+
+# %% [markdown]
+# The bottleneck holds most of the parameters; the encoder, at high resolution, does most of the work.
+#
+# Table 2 of the paper prints 1.09 million parameters for its 2D network. The network that its text describes has the
+# number above. How such columns come about is a question of its own; here every parameter is counted, once.
+#
+# ## What the text leaves open
+#
+# A description in four pages can't say everything. Where it doesn't, the package has a default and, if another
+# reading is as good, an argument. What each costs, counted:
+
+# %%
+choices = {
+    "the default": {},
+    "λ = 1": {"expansion": 1},
+    "λ = 4": {"expansion": 4},
+    "DWConv causal": {"dwconv": "causal"},
+    "2 directions": {"directions": 2},
+    "4 directions": {"directions": 4},
+    "state size N = 8": {"d_state": 8},
+    "state size N = 32": {"d_state": 32},
+    "no factors s": {"adjustment": False},
+}
+print(f"{'2D, one 512 × 512 image':<26}{'parameters':>12}{'G MACs':>9}{'':>10}{'':>8}")
+table = {}
+for name, options in choices.items():
+    with torch.device("meta"):
+        other = LightMUNet(2, 1, 2, **options)
+    c = table[name] = count(other, (1, 512, 512))
+    change = (
+        f"{100 * (c.params / counted.params - 1):>+9.1f}%{100 * (c.macs / counted.macs - 1):>+7.1f}%" if options else ""
+    )
+    print(f"{name:<26}{c.params:>12,}{c.macs / 1e9:>9.2f}{change}")
+assert table["λ = 4"].params > 1.5 * counted.params  # λ is what matters most
+assert table["4 directions"].params < 1.5 * counted.params
+
+# %% [markdown]
+# | The text says | Open | Here | Argument |
+# |---|---|---|---|
+# | "a pre-defined channel expansion factor" λ | its value | 2, as Mamba {cite}`gu2023mamba` and the published code | `expansion` |
+# | "DWConv" in the VSS Module | on the grid or along the tokens | on the grid, as VMamba {cite}`liu2024vmamba` | `dwconv` |
+# | "SSM" | how many scan directions | one, as the published code | `directions` |
+# | "SSM" | state size, rank of Δ | 16 and ⌈C/16⌉, as Mamba | `d_state`, `dt_rank` |
+# | "DWConv" in stem, decoder and head | depthwise alone can't change the channels | depthwise 3ᵈ, then pointwise | – |
+# | "channels […] halved" after each Decoder Block | by what | a pointwise convolution | – |
+# | "bilinear interpolation", for a 3D network | in 3D | trilinear | – |
+# | "SoftMax" at the end | – | the network returns logits; loss and inference apply it | – |
+# | biases and initial values | all | linear layers of the VSS Module have no bias; as Mamba, else PyTorch's defaults | – |
+#
+# ### The stem of a gray image
+#
+# One reading has a consequence that the table doesn't show. A depthwise convolution has one filter for each *input*
+# channel. A gray image has one channel, so the stem has one filter, and its 32 outputs are copies of one picture in
+# 32 brightnesses:
+
+# %%
+data = load_dataset("phantom-cxr", cases=24, size=run.size)
+images, labels = zip(*(preprocess(data.read(c), (run.size,) * 2, data.normalise) for c in data.case_ids), strict=True)
+images = torch.stack(images).to(run.device)  # (24, 1, H, W), synthetic
+labels = torch.stack(labels).long().to(run.device)  # (24, H, W)
+
+
+def stem_rank(in_channels):
+    """The number of independent pictures among the stem's 32 channels."""
+    torch.manual_seed(0)
+    stem, x = DWConv(in_channels, 32, 2), torch.randn(1, in_channels, 16, 16)
+    with torch.no_grad():
+        features = stem(x)[0].flatten(1)  # (32, H * W)
+    return torch.linalg.matrix_rank(features - features.mean(1, keepdim=True), rtol=1e-4).item()
+
+
+for in_channels in (1, 3):
+    print(f"{in_channels} input channel(s): {stem_rank(in_channels)} independent picture(s) among 32")
+assert stem_rank(1) == 1 and stem_rank(3) == 3
+
+# %% [markdown]
+# The filters of the first layer's DWConv have to make up for it. (The paper feeds its radiographs with three
+# channels.)
+#
+# ## What a pixel's label can depend on
+#
+# "To capture global information" is what the RVM layers are for. Does every pixel see the whole image? As in
+# {doc}`03_vss_module`, ask for the gradient of one output pixel, now through the whole network. In double
+# precision, so that small isn't mistaken for zero.
+
+# %% mystnb={"image": {"alt": "Three maps of an image with a marked pixel in the upper half, coloured by how much each place influences the pixel. With one direction and causal convolution everything above is visible and only a thin band below; with one direction and spatial convolution a wider band below; with two directions everything"}}
+size, pixel = (192, 192), (64, 96)
+
+
+def network_influence(**options):
+    """|d logits at `pixel` / d image|, the larger of two random images: (H, W)."""
+    torch.manual_seed(0)
+    network = LightMUNet(2, 1, 2, width=8, **options).double().to(run.device)
+    total = torch.zeros(size, dtype=torch.float64)
+    for seed in range(2):  # max-pooling hides three of four pixels, another image others
+        x = torch.randn(1, 1, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(run.device)
+        x.requires_grad_()
+        (gradient,) = torch.autograd.grad(network(x)[0, :, *pixel].abs().sum(), x)
+        total = torch.maximum(total, gradient[0, 0].abs().cpu())
+    return total
+
+
+readings = {
+    "1 direction, causal DWConv": {"dwconv": "causal"},
+    "1 direction": {},
+    "2 directions": {"directions": 2},
+}
+fields = {name: network_influence(**options) for name, options in readings.items()}
+fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.8))
+below = {}
+for ax, (name, field) in zip(axes, fields.items(), strict=True):
+    rows = (field > 0).any(1).nonzero().flatten()
+    below[name] = rows.max().item() - pixel[0]
+    coarse = F.max_pool2d(field[None, None], 4)[0, 0]
+    shown = ax.imshow(
+        torch.log10(coarse / field.max()).masked_fill(coarse == 0, torch.nan),
+        cmap="viridis", vmin=-10, vmax=0, extent=(0, size[1], size[0], 0),
+    )  # fmt: skip
+    ax.plot(*reversed(pixel), "o", markersize=5, markerfacecolor="none", markeredgecolor="#D55E00", markeredgewidth=2)
+    ax.set_title(name, fontsize=10)
+    ax.set_axis_off()
+fig.colorbar(shown, ax=axes, shrink=0.7, label="log10, relative")
+plt.show()
+
+for name, field in fields.items():
+    print(
+        f"{name:<28}{100 * (field > 0).double().mean():5.1f} % of the image, up to {below[name]} rows below the pixel"
+    )
+assert (
+    below["1 direction, causal DWConv"] < below["1 direction"] < 100 and below["2 directions"] == size[0] - 1 - pixel[0]
+)
+assert all((field[: pixel[0]] > 0).any(1).all() for field in fields.values())  # above: always up to the first row
+
+# %% [markdown]
+# With one direction the network sees all of what lies above and before the pixel, but below it only as far as the
+# convolutions, the pooling and the interpolation reach, whatever the size of the image. That reach is a property of
+# the architecture; training can't extend it. Two directions lift the limit, for the price in the table. Whether the
+# accuracy profits is for {doc}`08_ablations` to say: what decides a label is often near.
+#
+# ## Watching the stages
+#
+# A very small network ({eq}`eq-decoder` and all, `width` 8) learns lungs on *synthetic* radiographs for a few dozen
+# steps, then lays open its stages on a case it hasn't seen.
+
+# %%
+torch.manual_seed(0)
+small = LightMUNet(2, 1, 2, width=run.width).to(run.device)
+optimiser = torch.optim.AdamW(small.parameters(), lr=1e-2)
+losses = []
+for step in range(run.steps):
+    batch = torch.arange(4 * step, 4 * step + 4) % 20  # the last four cases are held out
+    loss = F.cross_entropy(small(images[batch]), labels[batch])
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    losses.append(loss.item())
+assert losses[-1] < 0.5 * losses[0]
+
+case = 20
+frames, names = [], []
+with torch.no_grad():
+    for name, y in small.stages(images[case : case + 1]):
+        busiest = y[0].flatten(1).var(1).topk(min(3, y.shape[1])).indices.tolist()
+        fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.3))
+        axes[0].imshow(images[case, 0].cpu())
+        axes[0].set_title("image (synthetic)", fontsize=10)
+        for ax, channel in zip(axes[1:], busiest, strict=False):
+            ax.imshow(y[0, channel].cpu())
+            ax.set_title(f"channel {channel}", fontsize=10)
+        for ax in axes:
+            ax.set_axis_off()
+        fig.suptitle(f"{name}: {' × '.join(map(str, y.shape[1:]))}", fontsize=12)
+        frames.append(png_bytes(fig))
+        names.append(name)
+frames_slider(
+    frames,
+    names,
+    alt="Three channels of the features of a synthetic chest radiograph at every stage of a trained small LightM-UNet",
+    caption="The three channels that vary most. Resolution falls to an eighth and rises again.",
+)
+
+# %% [markdown]
+# The last stage is logits. `softmax` over the classes makes probabilities of them, the largest is the label:
+
+# %% mystnb={"image": {"alt": "A synthetic radiograph, the true lungs, and the lungs that the small network predicts: nearly the same shapes"}}
+with torch.no_grad():
+    probabilities = small(images[case : case + 1]).softmax(1)  # (1, K, H, W)
+predicted, true = probabilities.argmax(1)[0], labels[case]
+overlap = (2 * ((predicted == 1) & (true == 1)).sum() / ((predicted == 1).sum() + (true == 1).sum())).item()
+fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.6))
+for ax, image, title in zip(
+    axes, (images[case, 0], true, predicted), ("image (synthetic)", "truth", "prediction"), strict=True
+):
+    ax.imshow(image.cpu())
+    ax.set_title(title, fontsize=11)
+    ax.set_axis_off()
+plt.show()
+assert torch.allclose(probabilities.sum(1), torch.ones_like(probabilities[:, 0]))
+assert overlap > 0.5  # Dice
+
+# %% [markdown]
+# A proper training, with validation and a proper score, is {doc}`06_training`.
+#
+# ## In 3D, and when the size doesn't fit
+#
+# The same class makes the 3D network. Three poolings want sizes that 8 divides; an image that doesn't fit gets told
+# what would:
+
+# %%
+volume_data = load_dataset("phantom-ct", cases=1, size=32)
+volume, _ = preprocess(volume_data.read(volume_data.case_ids[0]), (32, 32, 32), volume_data.normalise)
+network = LightMUNet(spatial_dims=3, in_channels=1, out_channels=3, width=8)
+with torch.no_grad():
+    print("a synthetic CT", tuple(volume[None].shape), "-> logits", tuple(network(volume[None]).shape))
+for wrong in (torch.zeros(1, 1, 100, 100), torch.zeros(1, 3, 64, 64), torch.zeros(1, 1, 64, 64, dtype=torch.uint8)):
+    try:
+        model(wrong)
+    except LightMError as error:
+        print("error:", error)
+
+# %% [markdown]
+# ## Exercises
+#
+# :::{exercise}
+# :label: ex-unet-tokens
+# How many tokens do the scans read, all RVM layers of the 2D network together, for one image of 512 × 512? (A layer
+# reads the tokens of its own resolution, before the pooling.)
+# :::
+#
+# :::{solution} ex-unet-tokens
+# :class: dropdown
+# One layer at 512², two at 256², two at 128², four at 64²:
+# `512**2 + 2 * 256**2 + 2 * 128**2 + 4 * 64**2` = 442,368.
+# :::
+
+# %%
+tokens = None  # your answer
+
+# %%
+grids = []
+with torch.device("meta"):
+    meta = LightMUNet(2, 1, 2)
+    for module in meta.modules():
+        if type(module).__name__ == "VSSModule":
+            module.register_forward_pre_hook(lambda module, inputs: grids.append(inputs[1]))
+    meta(torch.empty(1, 1, 512, 512))
+right = sum(math.prod(grid) for grid in grids)
+print("Replace None by your answer." if tokens is None else "Right." if tokens == right else "Not yet.")
+
+# %% [markdown]
+# :::{exercise}
+# :label: ex-unet-width
+# `width=64` doubles all channels. By about which factor do the parameters grow? Guess first (a whole number), then
+# let the cell check.
+# :::
+#
+# :::{solution} ex-unet-width
+# :class: dropdown
+# About 4. Nearly all parameters are in linear layers from $C$ to a multiple of $C$ channels, and both ends double.
+# Not quite 4, because some parts grow only in proportion to $C$: depthwise filters, norms, $A$, $D$, $s$.
+# :::
+
+# %%
+factor = None  # your guess
+
+# %%
+with torch.device("meta"):
+    wide = sum(p.numel() for p in LightMUNet(2, 1, 2, width=64).parameters())
+right = round(wide / counted.params)
+print("Replace None by your guess." if factor is None else "Right." if factor == right else "Not yet.")
+
+# %% [markdown]
+# :::{exercise}
+# :label: ex-unet-pad
+# Write a function that pads a batch of images with zeros, at the end of each axis, to the next size that the
+# network takes.
+# :::
+#
+# :::{solution} ex-unet-pad
+# :class: dropdown
+# `F.pad` counts axes from the last one backwards, and takes (before, after) for each:
+#
+# ```python
+# def pad_to_fit(x):
+#     missing = [-size % 8 for size in x.shape[2:]]
+#     return F.pad(x, [n for m in reversed(missing) for n in (0, m)])
+# ```
+# :::
+
+
+# %%
+def pad_to_fit(x):
+    return x  # your change
+
+
+# %%
+x = torch.ones(1, 1, 30, 41)
+padded = pad_to_fit(x)
+right = tuple(padded.shape) == (1, 1, 32, 48) and torch.equal(padded[..., :30, :41], x) and padded.sum() == x.sum()
+print("Right." if right else f"{tuple(padded.shape)} doesn't fit yet: change pad_to_fit above.")
+
+# %% [markdown]
+# ## In short
+#
+# * All shapes of Section 2.1 hold; what halves the channels in the decoder had to be added.
+# * Four fifths of the parameters sit in the bottleneck, the larger part of the work in the encoder.
+# * λ, the DWConv and the directions are open in the text. One direction leaves a pixel blind to what is far below it.
+#
+# Next: {doc}`06_training`.
