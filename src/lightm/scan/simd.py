@@ -33,7 +33,7 @@ def lanes_of(dtype: np.dtype) -> int:
 
 
 def kernel(function):
-    """`numba.njit` without the GIL, cached on disk where a folder can be written, stale when any file here changes."""
+    """`numba.njit` without the GIL, cached on disk where a folder can be written, stale when a kernel's source changes."""
     options = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
     try:
         compiled = njit(cache=True, **options)(function)
@@ -48,9 +48,9 @@ def kernel(function):
 
 @cache
 def _sources_stamp() -> tuple:
-    return tuple(
-        (path.name, path.stat().st_mtime, path.stat().st_size) for path in sorted(Path(__file__).parent.glob("*.py"))
-    )
+    folder = Path(__file__).parent
+    files = sorted([*folder.glob("simd*.py"), *folder.glob("cpu*.py")])
+    return tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in files)
 
 
 # ---- The type ------------------------------------------------------------------------------------
