@@ -1,9 +1,9 @@
-"""Write book/scorecard.md from lightm.paper and results/: nothing on that page is typed by hand.
+"""Write book/scorecard.md from lightm.paper, results/ and _toc.yml: nothing on that page is typed by hand.
 
     python tools/scorecard.py           write the page
     python tools/scorecard.py --check   exit code 1 if the committed page is not the one that would be written
 
-Links go to the pages of the book that `lightm.paper.sources` calls ready; the others are only named.
+A chapter that _toc.yml lists is linked, another only named: run this when a chapter or a record arrives.
 """
 
 import argparse
@@ -61,14 +61,14 @@ away from the idea of the network. The lines quoted from the released code stand
 """
 
 
-def page(evidence: Evidence) -> str:
-    """The whole page as MyST."""
+def page(evidence: Evidence, listed: set[str]) -> str:
+    """The whole page as MyST. `listed`: the files of _toc.yml."""
     findings = {claim.id: claim.judge(evidence) for claim in CLAIMS.values()}
     released = f"[the authors' repository]({REPOSITORY}) at commit [{COMMIT[:7]}]({REPOSITORY}/tree/{COMMIT}).\n"
     parts = [INTRO.rstrip() + " " + released, STYLE, _verdicts(findings), _in_words(evidence, findings)]
     for section in dict.fromkeys(claim.section for claim in CLAIMS.values()):
         claims = [claim for claim in CLAIMS.values() if claim.section == section]
-        parts.append(f"## {section}\n\n{_claims(claims, findings)}")
+        parts.append(f"## {section}\n\n{_claims(claims, findings, listed)}")
     parts.append(
         "## The arithmetic behind it\n\nComputed from the printed cells, exactly, and rounded for this page.\n"
     )
@@ -146,14 +146,14 @@ def _in_words(evidence: Evidence, findings: dict[str, Finding]) -> str:
     return "## In plain words\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
-def _claims(claims: list[Claim], findings: dict[str, Finding]) -> str:
+def _claims(claims: list[Claim], findings: dict[str, Finding], listed: set[str]) -> str:
     rows = []
     for claim in claims:
         finding = findings[claim.id]
         place = f"[{claim.detail or claim.section}]{{#{claim.id}}}"
         asked = f"*{claim.checked}* " if claim.checked else ""
         nothing = "none" if finding.verdict is Verdict.UNTESTABLE else "the quotation"
-        evidence = ", ".join(_link(key) for key in claim.evidence) or nothing
+        evidence = ", ".join(_link(key, listed) for key in claim.evidence) or nothing
         rows.append([place, f"“{_text(claim.quote)}”", SIGNS[finding.verdict], evidence, f"{asked}{finding.note}"])
     table = _table(["Place", "Quote", "Verdict", "Evidence", "What is checked, and what we find"], rows)
     return f"```{{table}}\n:class: scorecard\n{table}```\n"
@@ -164,12 +164,12 @@ def _text(quote: str) -> str:
     return re.sub(r"([\\*_`<>\[\]])", r"\\\1", quote.replace(" | ", " · "))
 
 
-def _link(key: str) -> str:
+def _link(key: str, listed: set[str]) -> str:
     if key in PAGES:
         target = PAGES[key]
         if target.file == PAGE:
             return f"[{target.text}](#{target.label})"
-        if target.ready:
+        if target.file in listed:
             return f"[{target.text}](../{target.file})"
         return f"{target.text} (in preparation)"
     if key in CODE:
@@ -261,12 +261,17 @@ def _equal_rows(evidence: Evidence) -> str:
     return _heading("rows", "Equal rows") + note + _table(head, rows, 2)
 
 
+def listed_pages(root: Path = ROOT) -> set[str]:
+    """The files of the table of contents."""
+    return set(re.findall(r"(?:file|root):\s*(\S+)", (root / "_toc.yml").read_text(encoding="utf-8")))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the committed page is out of date")
     check = parser.parse_args().check
     path = ROOT / f"{PAGE}.md"
-    text = page(load_evidence(ROOT))
+    text = page(load_evidence(ROOT), listed_pages())
     if not check:
         path.write_text(text, encoding="utf-8")
     elif not path.exists() or path.read_text(encoding="utf-8") != text:
