@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lightm.ablations import Conv3, SelfAttention
+from lightm.complexity import count
 from lightm.errors import LightMError
 from lightm.models import build_model, list_models
 from lightm.vss import VSSModule
@@ -17,6 +18,43 @@ def test_list_models_names_each_network_with_its_place_in_the_paper():
     assert set(NAMES) <= set(infos)
     for name, info in infos.items():
         assert info.summary and info.paper_section and info.name == name
+
+
+def one_million(spatial_dims, name="lightm-unet-1m", **options):
+    """Its true count at the paper's image size, image channels and classes."""
+    channels, classes, size = {2: (3, 2, (512, 512)), 3: (1, 3, (128, 128, 128))}[spatial_dims]
+    with torch.device("meta"):
+        return count(build_model(name, spatial_dims, channels, classes, **options), (channels, *size))
+
+
+def test_lightm_unet_1m_keeps_what_the_headline_says_with_everything_counted():
+    counted = one_million(2)
+    assert counted.params <= 1_090_000 and counted.macs <= 22_300_000_000
+    assert counted.by_operation["scan"] > 0 and sum(counted.by_operation.values()) == counted.macs
+    assert one_million(3).params <= 1_090_000
+
+
+def test_lightm_unet_1m_is_the_texts_network_at_the_largest_width_within_the_budget():
+    assert one_million(2) == one_million(2, "lightm-unet", width=20)
+    assert one_million(2, "lightm-unet", width=21).params > 1_090_000
+
+
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_lightm_unet_1m_learns_with_all_its_parameters(spatial_dims):
+    torch.manual_seed(0)
+    model = build_model("lightm-unet-1m", spatial_dims, 1, 2)
+    image = torch.randn(1, 1, *[16] * spatial_dims)
+    label = (image[:, 0] > 0).long()
+    losses = []
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(4):
+        loss = torch.nn.functional.cross_entropy(model(image), label)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert [n for n, p in model.named_parameters() if not p.grad.abs().max() > 0] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,6 +111,7 @@ def test_self_attention_is_softmax_of_scaled_products():
         ("lightm-nuet", {}, "no model 'lightm-nuet'. Did you mean 'lightm-unet'"),
         ("lightm-unet", {"widht": 8}, "no option 'widht'. Did you mean 'width'"),
         ("paper-conv3", {"directions": 2}, "'paper-conv3' has no option 'directions'"),
+        ("lightm-unet-1m", {"width": 32}, "'lightm-unet-1m' has no option 'width'"),
         ("paper-no-adjustment", {"adjustment": True}, "has no option 'adjustment'"),
         ("paper-attention", {"heads": 7}, "heads=7 must divide"),
     ],
