@@ -2,6 +2,7 @@
 
 import json
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from lightm.complexity import thop_count
 from lightm.counting import count_tables
 from lightm.paper.evidence import CHANNELS, read_counting
 from lightm.paper.tables import GFLOPS, PARAMS, TABLES
+from lightm.results import list_records
+
+RECORD = Path(__file__).parent.parent / "results" / "counting.json"
 
 SLIP = (1, "UNETR")  # its GFLOPs
 
@@ -72,3 +76,11 @@ def test_the_record_is_what_the_scorecard_reads(rows, tmp_path):
     path = tmp_path / "counting.json"
     path.write_text(json.dumps(list(rows.values())), encoding="utf-8")
     assert {place: dict(row) for place, row in read_counting(path).items()} == rows
+
+
+def test_the_committed_record_is_what_is_counted_today(rows):
+    assert json.loads(RECORD.read_text(encoding="utf-8")) == list(rows.values())
+
+
+def test_the_committed_record_is_not_taken_for_a_run():
+    assert RECORD.stem not in list_records(RECORD.parent)

@@ -63,8 +63,12 @@ def load_record(path: str | Path) -> dict[str, Any]:
 
 
 def list_records(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """Every record in a folder, checked: file name without .json -> record, sorted by name."""
-    return {path.stem: load_record(path) for path in sorted(Path(folder).glob("*.json"))}
+    """Every record of a run in a folder, checked: file name without .json -> record, sorted by name.
+
+    A JSON list there, such as counting.json, is a table of other results and no run.
+    """
+    paths = sorted(path for path in Path(folder).glob("*.json") if not path.read_bytes().lstrip().startswith(b"["))
+    return {path.stem: load_record(path) for path in paths}
 
 
 def save_record(record: dict[str, Any], path: str | Path) -> None:
