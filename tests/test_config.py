@@ -57,7 +57,7 @@ def test_overrides_are_typed_and_reach_options(tmp_path):
     assert (config.optim.lr, config.train.epochs) == (1e-3, 3)
     assert (config.model.name, config.model.options) == ("paper-conv3", {"width": 16})
     assert config.name == "recipe"
-    with pytest.raises(LightMError, match=r"write section\.key=value"):
+    with pytest.raises(LightMError, match=r"write key=value"):
         load_config(path, ["optim.lr"])
     with pytest.raises(LightMError, match=r"Unknown key 'train.epoch'"):
         load_config(path, ["train.epoch=3"])

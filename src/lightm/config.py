@@ -128,6 +128,10 @@ class Config:
         """Plain nested dictionary (lists for tuples), as TOML and JSON hold it."""
         return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "folder"}
 
+    def public(self) -> dict[str, Any]:
+        """`to_dict` without the place of the data on this machine, which is nobody else's business."""
+        return dataclasses.replace(self, data=dataclasses.replace(self.data, root="")).to_dict()
+
     def to_toml(self) -> str:
         """The canonical text: every key, in the order of the dataclasses, options sorted."""
         lines, tables = [], self.to_dict()
@@ -170,7 +174,9 @@ def load_config(path: str | Path, overrides: typing.Iterable[str] = ()) -> Confi
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise LightMError(f"Can't read the recipe {path} ({reason}); recipes are experiments/*.toml.") from error
+        known = [str(p) for p in Path("experiments").glob("*.toml")]
+        remedy = suggest(f"experiments/{path.stem}.toml", known) if known else "Recipes are experiments/*.toml."
+        raise LightMError(f"Can't read the recipe {path} ({reason}). {remedy}") from error
     try:
         table = json.loads(text)["config"] if path.suffix == ".json" else tomllib.loads(text)
     except (ValueError, KeyError, TypeError) as error:
@@ -194,7 +200,9 @@ def _build(cls: type, table: Any, prefix: str, **extra: Any) -> Any:
     values = {}
     for key, value in table.items():
         if key not in fields:
-            raise LightMError(f"Unknown key {prefix + key!r}. {suggest(key, fields)}")
+            sections = [name for name, kind in hints.items() if key in getattr(kind, "__dataclass_fields__", ())]
+            remedy = f"Did you mean '{sections[0]}.{key}'?" if sections else suggest(key, fields)
+            raise LightMError(f"Unknown key {prefix + key!r}. {remedy}")
         kind = hints[key]
         if dataclasses.is_dataclass(kind):
             values[key] = _build(kind, value, f"{prefix}{key}.")
@@ -241,7 +249,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """`key=value` -> (key, value); the value is read as TOML, and as text where it is no TOML."""
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise LightMError(f"{text!r} is not a setting; write section.key=value, such as optim.lr=1e-3.")
+        raise LightMError(f"{text!r} is not a setting; write key=value, such as optim.lr=1e-3.")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

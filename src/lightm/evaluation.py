@@ -1,6 +1,6 @@
 """Scores of a model on the cases of a split, at the size it was trained at and at the cases' own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -36,17 +36,20 @@ def evaluate(
     precision: str = "fp32",
     loss: nn.Module | None = None,
     native: Dataset | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[dict[str, Any], dict[str, Any] | None, float | None]:
     """Score every case of `data`; the processes share the work and each gets the whole answer.
 
     native: a data set from which the untouched masks are read; logits are resized to each mask before the argmax.
+    progress: called as progress(done, total) after each batch of this process's cases.
     Returns the scores at the training size, those at the cases' own (None if not asked for), and the mean loss (None
     without one). Scores are {"size", "cases": DSC and IoU per case and class, "summary": their means}.
     """
     was_training, device = model.training, accelerator.device
     model.eval()
     found = []
-    for indices in _chunks(range(accelerator.process_index, len(data), accelerator.num_processes), batch_size):
+    share = range(accelerator.process_index, len(data), accelerator.num_processes)
+    for indices in _chunks(share, batch_size):
         images = torch.stack([data[i][0] for i in indices]).to(device)  # (B, C, *S)
         with autocast(device, precision):
             logits = model(images).float()  # (B, K, *S)
@@ -58,6 +61,7 @@ def evaluate(
             found.append(
                 (i, at_size, None if own is None else _score(data, i, resize_logits(logit, own.shape[1:]), own), cost)
             )
+        progress(len(found), len(share))
     model.train(was_training)
     found = sorted(gather_object(found), key=lambda entry: entry[0])
     _, trained, natives, costs = zip(*found, strict=True)

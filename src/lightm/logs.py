@@ -45,6 +45,29 @@ class Progress:
         self.bar.close()
 
 
+class Counting:
+    """`what 12/141`: a bar on a terminal that goes when all is counted, elsewhere a line every half minute.
+
+    Called with (done, total).
+    """
+
+    def __init__(self, what: str, quiet: bool = False):
+        self.what, self.quiet, self.told = what, quiet, time.monotonic()
+        self.bar: tqdm | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.quiet:
+            return
+        if sys.stderr.isatty():
+            self.bar = self.bar or tqdm(total=total, desc=self.what, unit="case", leave=False, dynamic_ncols=True)
+            self.bar.update(done - self.bar.n)
+            if done == total:
+                self.bar.close()
+        elif time.monotonic() - self.told > 30:
+            self.told = time.monotonic()
+            print(f"{self.what} {done}/{total}", file=sys.stderr, flush=True)
+
+
 def write_log(rows: list[Row], path: Path) -> None:
     """The whole log anew, so that it holds each epoch once, however often the run was interrupted."""
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:

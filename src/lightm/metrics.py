@@ -10,16 +10,24 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from monai.metrics import compute_dice, compute_iou
-from monai.networks.utils import one_hot
 from torch import Tensor
+
+from lightm.errors import LightMError
 
 
 def dice_iou(pred: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """DSC and IoU of label maps pred, target (B, *S), integers below K = num_classes -> two float64 (B, K - 1)."""
-    pred = one_hot(pred.unsqueeze(1).long(), num_classes, dtype=torch.float64)  # (B, K, *S); float64 counts exactly
-    target = one_hot(target.unsqueeze(1).long(), num_classes, dtype=torch.float64)  # (B, K, *S)
-    same = {"include_background": False, "ignore_empty": False}
-    return compute_dice(pred, target, **same), compute_iou(pred, target, **same)
+    if pred.shape != target.shape:
+        raise LightMError(f"The prediction has the shape {tuple(pred.shape)}, but the truth {tuple(target.shape)}.")
+    highest = max(int(pred.max()), int(target.max()))
+    if highest >= num_classes:
+        raise LightMError(f"A label map holds the value {highest}, but there are {num_classes} classes, 0 included.")
+    scores = []
+    for k in range(1, num_classes):  # one class after the other: a whole CT in one-hot form is tens of gigabytes
+        masks = [(labels == k).unsqueeze(1).double() for labels in (pred, target)]  # (B, 1, *S); float64 counts exactly
+        scores.append([score(*masks, ignore_empty=False)[:, 0] for score in (compute_dice, compute_iou)])
+    dsc, iou = zip(*scores, strict=True)
+    return torch.stack(dsc, dim=1), torch.stack(iou, dim=1)
 
 
 def case_scores(case_id: str, dsc: Tensor, iou: Tensor, classes: Sequence[str]) -> dict:

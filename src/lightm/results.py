@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,22 @@ def save_record(record: dict[str, Any], path: str | Path) -> None:
     """Check a record and write it, whole or not at all."""
     check_record(record)
     write_json(record, path)
+
+
+def format_scores(title: str, evaluation: dict[str, Any]) -> str:
+    """A table of one evaluation: mean, median and worst case of each foreground class."""
+    cases, summary = evaluation["cases"], evaluation["summary"]
+    rows = [(f"{title}, {len(cases)} cases", "mean", "median", "worst", "")]
+    for metric, shown in (("dsc", "DSC"), ("iou", "IoU")):
+        for name, mean in summary[metric]["per_class"].items():
+            scores = {case["case"]: case[metric][name] for case in cases}
+            worst = min(scores, key=scores.__getitem__)
+            numbers = (mean, statistics.median(scores.values()), scores[worst])
+            rows.append((f"  {shown} {name}", *(f"{number:.4f}" for number in numbers), worst))
+        if len(summary[metric]["per_class"]) > 1:
+            rows.append((f"  {shown}, mean of the classes", f"{summary[metric]['mean']:.4f}", "", "", ""))
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(f"{a:<{width}}  {b:>6}  {c:>6}  {d:>6}  {e}".rstrip() for a, b, c, d, e in rows)
 
 
 def write_json(value: Any, path: str | Path) -> None:

@@ -8,7 +8,7 @@ log.csv       one row an epoch                 record.json    everything measure
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,19 @@ class Task:
         """Case names of "train", "val" or "test"."""
         return getattr(self.split, part)
 
-    def data(self, part: str) -> SegmentationData:
-        """The cases of a part at the training size; only those of "train" are augmented."""
+    def data(
+        self, part: str, progress: Callable[[int, int], None] | None = None, augment: bool = False
+    ) -> SegmentationData:
+        """The cases of a part at the training size, as they are, or varied as the recipe says (for training)."""
         data = self.config.data
         return SegmentationData(
             self.dataset,
             self.cases(part),
             size=data.size,
             normalise=self.normalise,
-            augment=data.augment and part == "train",
+            augment=augment and data.augment,
             seed=self.config.train.seed,
+            progress=progress,
         )
 
     @property
@@ -55,9 +58,7 @@ class Task:
 
     def model(self) -> nn.Module:
         """The network of the recipe, for this data set's channels and classes."""
-        model = self.config.model
-        dims, channels, classes = self.dataset.spatial_dims, self.dataset.in_channels, len(self.dataset.classes)
-        return build_model(model.name, dims, channels, classes, **model.options)
+        return build_network(self.config, self.description())
 
     def description(self) -> dict[str, Any]:
         """What a prediction needs to know of the data set, so that the data set itself need not be there."""
@@ -67,6 +68,12 @@ class Task:
             "classes": list(self.dataset.classes),
             "normalise": self.normalise,
         }
+
+
+def build_network(config: Config, task: dict[str, Any]) -> nn.Module:
+    """The network of a recipe for the task that `Task.description` tells of."""
+    shape = task["spatial_dims"], task["in_channels"], len(task["classes"])
+    return build_model(config.model.name, *shape, **config.model.options)
 
 
 def load_task(config: Config) -> Task:
@@ -107,16 +114,29 @@ def create_run(folder: Path, config: Config, split: Split, save: Callable[[Path]
 
 
 def open_run(folder: str | Path) -> Config:
-    """The recipe of a run folder, LightMError if it is none; a split file it names is the run's own copy."""
+    """The recipe of a run folder, LightMError if it is none."""
     folder = Path(folder)
+    if not folder.is_dir():
+        raise LightMError(f"There is no run folder {folder}; correct the path, or make one with `lightm train`.")
     if not (folder / CONFIG_FILE).is_file():
         raise LightMError(f"{folder} is not a run folder: it has no {CONFIG_FILE}; `lightm train` makes one.")
     return load_config(folder / CONFIG_FILE)
 
 
+def open_task(folder: str | Path, root: str | Path | None = None) -> Task:
+    """The task of a run folder with the run's own copy of the split. root: where the data lies, if it has moved."""
+    config = open_run(folder)
+    data = replace(config.data, split=SPLIT_FILE, root=str(root or config.data.root))
+    return load_task(replace(config, data=data))
+
+
 def _find(name: str, folder: Path) -> Path:
-    """A file named in a recipe: beside the recipe, in a folder above it, or in the working directory."""
+    """A file named in a recipe: beside it or in a folder above it, or where the recipes are.
+
+    So a record in results/, or the config.toml of a run folder, is a recipe too.
+    """
     for place in (folder, *folder.resolve().parents, Path()):
-        if (place / name).is_file():
-            return place / name
+        for path in (place / name, place / "experiments" / name):
+            if path.is_file():
+                return path
     raise LightMError(f"data.split = {name!r} is not beside the recipe, nor in a folder above it; correct the path.")

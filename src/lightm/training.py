@@ -23,7 +23,7 @@ from lightm.config import Config, config_from_dict
 from lightm.errors import LightMError
 from lightm.evaluation import autocast, evaluate
 from lightm.interrupts import Interrupted, StopRequests
-from lightm.logs import Progress, Row, draw_curves, write_log
+from lightm.logs import Counting, Progress, Row, draw_curves, write_log
 from lightm.losses import DiceCrossEntropy
 from lightm.optim import build_optimizer, learning_rate
 from lightm.provenance import environment, peak_memory
@@ -87,7 +87,8 @@ class Trainer:
         self.position = Position()
         if self.checkpoint:
             self._restore(self.checkpoint)
-        self.train_data, self.val_data = self.task.data("train"), self.task.data("val")
+        self.train_data = self.task.data("train", self._counting("reading the training cases"), augment=True)
+        self.val_data = self.task.data("val", self._counting("reading the validation cases"))
         self.model = self.accelerator.prepare_model(self.net)
 
     # ---- before the first iteration -------------------------------------------------------------------------------
@@ -265,9 +266,10 @@ class Trainer:
         load_model(find_checkpoint(self.out / "best"), self.net)
         epoch = self.position.best["epoch"]
         self.progress.say(f"scoring the {len(self.task.split.test)} test cases with the weights of epoch {epoch}")
-        test = self.task.data("test")
+        test = self.task.data("test", self._counting("reading the test cases"))
         native = self.task.dataset if self.config.eval.native else None
-        scores, native_scores, _ = evaluate(self.net, test, native=native, **self._evaluation())
+        scoring = self._evaluation() | {"native": native, "progress": self._counting("scoring")}
+        scores, native_scores, _ = evaluate(self.net, test, **scoring)
         self._clock()
         record = self._record() | {"test": scores} | ({"test_native": native_scores} if native else {})
         if self.accelerator.is_main_process:
@@ -279,6 +281,9 @@ class Trainer:
     def _evaluation(self) -> dict[str, Any]:
         batch_size, precision = self.config.eval.batch_size, self.config.train.precision
         return {"accelerator": self.accelerator, "batch_size": batch_size, "precision": precision}
+
+    def _counting(self, what: str) -> Counting:
+        return Counting(what, self.quiet)
 
     def _anywhere(self, flag: bool) -> bool:
         """Whether the flag is up in any process; all must leave the loop at the same iteration."""
@@ -307,10 +312,6 @@ class Trainer:
         if self.accelerator.is_main_process:
             write_log(self.position.rows, self.out / "log.csv")
 
-    def _public_config(self) -> dict[str, Any]:
-        """The recipe without the place of the data on this machine, which is nobody else's business."""
-        return dataclasses.replace(self.config, data=dataclasses.replace(self.config.data, root="")).to_dict()
-
     def _record(self) -> dict[str, Any]:
         position, task = self.position, self.task
         asked = self.config.model.options.get("scan_backend", "auto")
@@ -318,7 +319,7 @@ class Trainer:
             "schema": SCHEMA,
             "name": self.config.name,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "config": self._public_config(),
+            "config": self.config.public(),
             "config_sha256": self.config.sha256,
             "seed": self.config.train.seed,
             "data": {

@@ -107,12 +107,17 @@ def read_label(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
     return values, file.spacing
 
 
-def write_label(path: str | Path, label: np.ndarray, like: ImageFile) -> None:
-    """Write a label map (*S) uint8 so that it lies on the image `like` was read from; PNG or NIfTI by the ending."""
-    path = Path(path)
+def check_label_path(path: str | Path, like: ImageFile) -> None:
+    """LightMError if the ending of `path` says a format that a label map of the image `like` can't have."""
     if (suffix_of(path) in NIFTI) != (like.affine is not None) or suffix_of(path) not in (".png", *NIFTI):
         remedy = "a name that ends in .nii.gz" if like.affine is not None else "a name that ends in .png"
         raise LightMError(f"{path}: a label map of this image can't have that ending; give {remedy}.")
+
+
+def write_label(path: str | Path, label: np.ndarray, like: ImageFile) -> None:
+    """Write a label map (*S) uint8 so that it lies on the image `like` was read from; PNG or NIfTI by the ending."""
+    path = Path(path)
+    check_label_path(path, like)
     with whole_file(path) as temporary:
         if like.affine is None:
             Image.fromarray(label).save(temporary)

@@ -1,0 +1,192 @@
+"""A trained run put to use: label maps of new images, and the scores of its held-out cases once more.
+
+>>> from lightm.inference import Predictor
+>>> predictor = Predictor("runs/smoke")
+>>> shares = predictor.predict_file("radiograph.png", "lungs.png")  # {"background": 0.71, "lung": 0.29}
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightm.checkpoint import find_checkpoint, load_model, load_state
+from lightm.config import config_from_dict
+from lightm.data.images import ImageFile, check_label_path, read_image, write_label
+from lightm.data.transforms import normalise_image, resize_image
+from lightm.errors import LightMError
+from lightm.evaluation import autocast, evaluate, resize_logits
+from lightm.runs import build_network, open_run, open_task
+
+
+class Predictor:
+    """The best network of a run folder, ready for images; the data set that it learned from need not be there.
+
+    run: the folder that `lightm train` made. device: where it computes; None is the accelerator if there is one.
+    LightMError: no run folder, or one without a whole checkpoint.
+    """
+
+    def __init__(self, run: str | Path, device: torch.device | str | None = None):
+        self.run = Path(run)
+        folder, state = _best(self.run)
+        self.config = config_from_dict(state["config"])
+        self.task: dict[str, Any] = state["task"]  # spatial_dims, in_channels, classes, normalise
+        self.epoch: int = state["position"]["best"]["epoch"]
+        self.device = torch.device(device) if device else _default_device()
+        model = build_network(self.config, self.task)
+        load_model(folder, model)
+        self.model = model.to(self.device).eval()
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the label values 0, 1, …"""
+        return self.task["classes"]
+
+    @torch.no_grad()
+    def logits(self, image: Tensor, sliding: bool = False) -> Tensor:
+        """Image float32 (C, *S) in its own units, any size -> logits float32 (K, *S).
+
+        As in training, the image is resized to the training size and the answer back to the image's. With sliding=True
+        it keeps its resolution, and the network looks at it through half-overlapping windows of the training size whose
+        answers are blended (MONAI): for a network that learned from images of that resolution.
+        """
+        size, normalise = self.config.data.size, self.task["normalise"]
+        if not sliding:
+            small = normalise_image(resize_image(image, size), normalise)  # (C, *size)
+            return resize_logits(self._forward(small[None].to(self.device)), image.shape[1:])[0].cpu()
+        from monai.inferers import sliding_window_inference
+
+        return sliding_window_inference(
+            normalise_image(image, normalise)[None],  # (1, C, *S)
+            size,
+            self.config.eval.batch_size,
+            self._forward,
+            overlap=0.5,
+            mode="gaussian",
+            sw_device=self.device,
+            device="cpu",  # the whole volume's logits would not fit on many GPUs
+        )[0]
+
+    def label(self, image: Tensor, sliding: bool = False) -> np.ndarray:
+        """Image float32 (C, *S) in its own units -> label map uint8 (*S)."""
+        return self.logits(image, sliding).argmax(0).to(torch.uint8).numpy()
+
+    def predict_file(
+        self, image_path: str | Path, out_path: str | Path, sliding: bool = False, force: bool = False
+    ) -> dict[str, float]:
+        """Write the label map of an image file, at the image's own size and place; returns each class's share of it.
+
+        Pictures (PNG, JPEG, …) give a gray PNG that holds the label values, NIfTI gives NIfTI with the same affine.
+        The file appears whole or not at all; one that is there is replaced only with force=True.
+        """
+        image = _checked_files(image_path, out_path, force)
+        return self._predict(image, Path(image_path), out_path, sliding)
+
+    def _predict(self, image: ImageFile, image_path: Path, out_path: str | Path, sliding: bool) -> dict[str, float]:
+        label = self.label(torch.from_numpy(self._checked(image, image_path)), sliding)
+        write_label(out_path, label, like=image)
+        counts = np.bincount(label.ravel(), minlength=len(self.classes))
+        return dict(zip(self.classes, (counts / label.size).tolist(), strict=True))
+
+    def _forward(self, images: Tensor) -> Tensor:
+        with autocast(self.device, self.config.train.precision):
+            return self.model(images).float()  # (B, C, *size) -> (B, K, *size)
+
+    def _checked(self, image: ImageFile, path: Path) -> np.ndarray:
+        """The image's values (C, *S) if the network can take them; equal channels of a gray picture become one."""
+        values, dims, channels = image.values, self.task["spatial_dims"], self.task["in_channels"]
+        if values.ndim - 1 != dims:
+            raise LightMError(
+                f"{path} is {values.ndim - 1}D and the network of {self.run} {dims}D; "
+                f"give it {'a picture' if dims == 2 else 'a volume'}, or use a run on {values.ndim - 1}D data."
+            )
+        if channels == 1 and (values == values[:1]).all():
+            values = values[:1]  # gray, saved as colour
+        if len(values) != channels:
+            raise LightMError(
+                f"{path} has {len(values)} channels and the network of {self.run} takes {channels}; "
+                f"{'convert it to gray' if channels == 1 else 'give one file with all channels'}."
+            )
+        if not np.isfinite(values).all():
+            raise LightMError(f"{path} holds NaN or infinite values; repair the file.")
+        return values
+
+
+def predict_file(
+    run: str | Path, image_path: str | Path, out_path: str | Path, sliding: bool = False, force: bool = False
+) -> dict[str, float]:
+    """`Predictor(run).predict_file(...)` for a single image; what is wrong with the files is said first."""
+    image = _checked_files(image_path, out_path, force)
+    return Predictor(run)._predict(image, Path(image_path), out_path, sliding)
+
+
+def evaluate_run(
+    run: str | Path,
+    part: str = "test",
+    root: str | Path | None = None,
+    reading: Callable[[int, int], None] = lambda done, total: None,
+    scoring: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Score the best checkpoint of a run on a part of its own split: "train", "val" or "test".
+
+    root: the data set's folder if it lies elsewhere than in training. reading, scoring: called with (done, total).
+    Returns {"run", "dataset", "part", "epoch", "scores", "native"}, the last two as in a record (`lightm.results`).
+    """
+    from accelerate import Accelerator
+
+    folder, state = _best(Path(run))
+    task = open_task(run, root)
+    model = build_network(task.config, state["task"])
+    load_model(folder, model)
+    accelerator = Accelerator(mixed_precision="no")
+    scores, native, _ = evaluate(
+        model.to(accelerator.device),
+        task.data(part, reading),
+        accelerator=accelerator,
+        batch_size=task.config.eval.batch_size,
+        precision=task.config.train.precision,
+        native=task.dataset,
+        progress=scoring,
+    )
+    return {
+        "run": task.config.name,
+        "dataset": task.dataset.name,
+        "part": part,
+        "epoch": state["position"]["best"]["epoch"],
+        "scores": scores,
+        "native": native,
+    }
+
+
+def _best(run: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder of a run's best checkpoint and its state."""
+    open_run(run)  # says so if it is no run folder
+    folder = find_checkpoint(run / "best")
+    if folder is None:
+        raise LightMError(
+            f"{run} has no best checkpoint yet: its training ended before the first validation; "
+            "go on with `lightm train RECIPE --resume`."
+        )
+    return folder, load_state(folder)
+
+
+def _checked_files(image_path: str | Path, out_path: str | Path, force: bool) -> ImageFile:
+    """The image, read; LightMError if `out_path` can't take its label map."""
+    image_path, out_path = Path(image_path), Path(out_path)
+    image = read_image(image_path)
+    check_label_path(out_path, like=image)
+    if not out_path.parent.is_dir():
+        raise LightMError(f"There is no folder {out_path.parent}; make it, or correct the path {out_path}.")
+    if out_path.exists() and out_path.samefile(image_path):
+        raise LightMError(f"{out_path} is the image itself; give the label map another name.")
+    if out_path.exists() and not force:
+        raise LightMError(f"{out_path} exists already; choose another name, or replace it with --force (force=True).")
+    return image
+
+
+def _default_device() -> torch.device:
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found or torch.device("cpu")
