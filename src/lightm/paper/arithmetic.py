@@ -187,8 +187,13 @@ def own_result(row: str, where: tuple[int, str]) -> Check:
             return Finding(Verdict.REPRODUCED, f"{len(same)} of {len(table.accuracy)} accuracies equal {other}'s.")
         note = (
             f"All {len(same)} accuracies are those of {other} in Table {number}, digit for digit, and the networks are "
-            f"two: {table[row, GFLOPS]:,f} against {there[other, GFLOPS]:,f} GFLOPs. The paper does not say why."
+            f"two: {table[row, GFLOPS]:,f} against {there[other, GFLOPS]:,f} GFLOPs. "
         )
+        if evidence.counting:
+            ours, theirs = evidence.counting[3, row]["params"], evidence.counting[number, other]["params"]
+            same_size = f"both have {ours:,}" if ours == theirs else f"they have {ours:,} and {theirs:,}"
+            note += f"They are close relatives: counted once, {same_size} parameters. "
+        note += "The paper does not say why."
         return Finding(Verdict.CONTRADICTED, note)
 
     return check
@@ -257,18 +262,19 @@ def over_percent_below_transformers(quote: str, evidence: Evidence) -> Finding:
     return Finding(Verdict.CONTRADICTED, note)
 
 
-def lowest(column: str, rivals: tuple[str, ...] | None = None) -> Check:
-    """LightM-UNet's cell is the lowest of its column in Tables 1 and 2."""
+def lowest(column: str, rivals: tuple[str, ...]) -> Check:
+    """LightM-UNet's cell is below those of the rivals in Tables 1 and 2."""
 
     def check(quote: str, evidence: Evidence) -> Finding:
         parts, lower = [], []
         for number in (1, 2):
             table = evidence.tables[number]
-            others = {table[row, column]: row for row in rivals or table.rows if row != OURS}
+            others = {table[row, column]: row for row in rivals}
             least = min(others)
             lower.append(table[OURS, column] < least)
-            parts.append(f"{table[OURS, column]:,f} against {least:,f} ({others[least]}) in Table {number}")
-        note = f"As printed, next to the lowest rival: {'; '.join(parts)}."
+            them = f"{'at least ' * (len(rivals) > 1)}{least:,f} ({others[least]})"
+            parts.append(f"{table[OURS, column]:,f} against {them} in Table {number}")
+        note = f"As printed: {'; '.join(parts)}."
         return Finding(Verdict.REPRODUCED if all(lower) else Verdict.CONTRADICTED, note)
 
     return check

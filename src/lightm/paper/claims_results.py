@@ -11,7 +11,7 @@ from lightm.paper.statements import (
     share_called_saving,
     times,
 )
-from lightm.paper.tables import GFLOPS, OURS, PARAMS
+from lightm.paper.tables import GFLOPS, OURS, PARAMS, TRANSFORMERS
 
 _ONE, _TWO = "first paragraph", "second paragraph"
 _FOLLOWS = "Does it follow from Table 1?"
@@ -230,8 +230,8 @@ FIGURES = claims_of(
         "1",
         "the size of the marker indicates the number of parameters of the model",
         Kind.COUNTING,
-        "Is LightM-UNet's marker the smallest, with both countings?",
-        counting.lowest_counted(PARAMS),
+        "Which number?",
+        counting.figure_shows(PARAMS, "The sizes"),
         RECORD,
     ),
     (
@@ -239,8 +239,8 @@ FIGURES = claims_of(
         "1",
         "The central position of the marker indicates the performance of the model",
         Kind.COUNTING,
-        "Is LightM-UNet's marker the leftmost (GFLOPs), with both countings?",
-        counting.lowest_counted(GFLOPS),
+        "From left to right, which number?",
+        counting.figure_shows(GFLOPS, "The GFLOPs"),
         RECORD,
     ),
     (
@@ -311,7 +311,7 @@ CONCLUSION = claims_of(
         "significant lower GFLOPS against latest Transformer-based architectures",
         Kind.COUNTING,
         "As printed and counted once?",
-        counting.lowest_counted(GFLOPS, transformers_only=True),
+        counting.lower_counted(GFLOPS, TRANSFORMERS),
         RECORD,
     ),
     (
