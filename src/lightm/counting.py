@@ -30,8 +30,8 @@ NETWORKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
-def count_tables() -> Iterator[dict[str, Any]]:
-    """One dict for each row of Tables 1, 2 and 3, from top to bottom, as its counts are done; ready for JSON.
+def count_row(number: int, row: str) -> dict[str, Any]:
+    """One row of Table `number` counted again, ready for JSON.
 
     table, row        the place in the paper
     model, options    the network, for `lightm.models.build_model`
@@ -41,28 +41,33 @@ def count_tables() -> Iterator[dict[str, Any]]:
     paper_params_m, paper_gflops    as printed
     params, macs      the truth (`lightm.complexity.count`) for one image; exact integers
     """
+    table, (model, options) = TABLES[number], NETWORKS[row]
+    size = tuple(int(n) for n in setting("size", table.dims).value)
+    (batch,) = setting("batch size", table.dims).value
+    build, *_ = (BASELINES | RELEASED)[model]
+    in_channels, out_channels = CHANNELS[table.dims]
+    with torch.device("meta"):
+        network = build(table.dims, in_channels, out_channels, **options)
+    thop, true = (f(network, (in_channels, *size)) for f in (thop_count, count))
+    return {
+        "table": number,
+        "row": row,
+        "model": model,
+        "options": dict(options),
+        "dims": table.dims,
+        "size": list(size),
+        "thop_params": thop.params,
+        "thop_macs": thop.macs,
+        "batch": int(batch),
+        "paper_params_m": float(table[row, PARAMS]),
+        "paper_gflops": float(table[row, GFLOPS]),
+        "params": true.params,
+        "macs": true.macs,
+    }
+
+
+def count_tables() -> Iterator[dict[str, Any]]:
+    """`count_row` of each row of Tables 1, 2 and 3, from top to bottom, as its counts are done."""
     for number, table in TABLES.items():
-        size = tuple(int(n) for n in setting("size", table.dims).value)
-        (batch,) = setting("batch size", table.dims).value
         for row in table.rows:
-            model, options = NETWORKS[row]
-            build, *_ = (BASELINES | RELEASED)[model]
-            in_channels, out_channels = CHANNELS[table.dims]
-            with torch.device("meta"):
-                network = build(table.dims, in_channels, out_channels, **options)
-            thop, true = (f(network, (in_channels, *size)) for f in (thop_count, count))
-            yield {
-                "table": number,
-                "row": row,
-                "model": model,
-                "options": dict(options),
-                "dims": table.dims,
-                "size": list(size),
-                "thop_params": thop.params,
-                "thop_macs": thop.macs,
-                "batch": int(batch),
-                "paper_params_m": float(table[row, PARAMS]),
-                "paper_gflops": float(table[row, GFLOPS]),
-                "params": true.params,
-                "macs": true.macs,
-            }
+            yield count_row(number, row)
