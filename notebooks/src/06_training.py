@@ -510,7 +510,7 @@ for file in files:
 # ```bash
 # lightm train experiments/smoke.toml              # what you just saw; the run is left in runs/smoke
 # lightm train experiments/smoke.toml --resume     # go on after Ctrl-C, a crash or a power cut
-# lightm predict runs/smoke image.png --out mask.png
+# lightm predict runs/smoke image.png mask.png     # the label of each pixel, as an image
 # lightm evaluate runs/smoke                       # score the held-out cases again
 # ```
 #

@@ -365,7 +365,7 @@ for difference in not_as_paper(record, 2):
 # result beside the radiograph:
 #
 # ```bash
-# lightm predict runs/cxr $LIGHTM_DATA/cxr/images/NAME.png --out mask.png
+# lightm predict runs/cxr $LIGHTM_DATA/cxr/images/NAME.png mask.png
 # ```
 
 # %% [markdown]

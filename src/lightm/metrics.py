@@ -24,8 +24,10 @@ def dice_iou(pred: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Te
         raise LightMError(f"A label map holds the value {highest}, but there are {num_classes} classes, 0 included.")
     scores = []
     for k in range(1, num_classes):  # one class after the other: a whole CT in one-hot form is tens of gigabytes
-        masks = [(labels == k).unsqueeze(1).double() for labels in (pred, target)]  # (B, 1, *S); float64 counts exactly
-        scores.append([score(*masks, ignore_empty=False)[:, 0] for score in (compute_dice, compute_iou)])
+        masks = [torch.stack([labels != k, labels == k], dim=1).double() for labels in (pred, target)]  # (B, 2, *S)
+        # Two channels in float64: it counts exactly, and given one channel compute_dice would answer in float32.
+        same = {"include_background": False, "ignore_empty": False}
+        scores.append([score(*masks, **same)[:, 0] for score in (compute_dice, compute_iou)])
     dsc, iou = zip(*scores, strict=True)
     return torch.stack(dsc, dim=1), torch.stack(iou, dim=1)
 
