@@ -73,7 +73,7 @@ def sign_flip_test(differences: Sequence[float], draws: int = 20_000, seed: int 
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
-    """Holm's correction for several questions at once: name -> p-value, adjusted so that each may be held against 0.05."""
+    """Holm's correction for several questions: name -> p-value, adjusted so that each may be held against 0.05."""
     adjusted, largest = {}, 0.0
     for rank, name in enumerate(sorted(p, key=p.__getitem__)):
         largest = max(largest, min(1.0, (len(p) - rank) * p[name]))
