@@ -138,7 +138,7 @@ def _in_words(evidence: Evidence, findings: dict[str, Finding]) -> str:
     lines.append(
         f"**The network and its training**: {len(having(Kind.METHOD, *held))} of {len(by_kind[Kind.METHOD])} "
         "statements describe what is built here or was released"
-        + (f", {len(waits)} wait for a network or a record" if waits else "")
+        + (f", {len(waits)} still to be decided" if waits else "")
         + (f". Where the released code differs:{named(fails)}" if fails else ".")
     )
     fails = having(Kind.WORDING, Verdict.CONTRADICTED)

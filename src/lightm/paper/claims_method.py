@@ -186,7 +186,9 @@ METHODOLOGIES = claims_of(
         _SSM_NORM,
         Kind.METHOD,
         f"{_AS_TEXT}: LayerNorm after the SSM?",
-        method.ratio_of_tensors(TEXT, r"\.mixer\.norm\.weight$", LAYER, 1, "{many} in {layers} VSS Modules."),
+        method.ratio_of_tensors(
+            TEXT, r"\.mixer\.norm\.weight$", LAYER, 1, "{many} LayerNorms in {layers} VSS Modules."
+        ),
         ("vss",),
     ),
     (
@@ -195,7 +197,7 @@ METHODOLOGIES = claims_of(
         _SSM_NORM,
         Kind.METHOD,
         f"{_AS_CODE}: LayerNorm after the SSM?",
-        method.ratio_of_tensors(SECOND, r"\.mamba\..*norm", LAYER, 1, "{many} in {layers} Mamba blocks."),
+        method.ratio_of_tensors(SECOND, r"\.mamba\..*norm", LAYER, 1, "{many} LayerNorms in {layers} Mamba blocks."),
         ("code",),
     ),
     (

@@ -72,7 +72,9 @@ SETUP = claims_of(
         _DEPTHS,
         Kind.METHOD,
         "In the released code?",
-        method.layers_in_encoder(method.SECOND, rf"^down_layers\.([0-2]).*{LAYER}"),
+        method.layers_in_encoder(
+            method.SECOND, rf"^down_layers\.([0-2]).*{LAYER}", " at its first three resolutions, two in each block"
+        ),
         ("code",),
     ),
     (

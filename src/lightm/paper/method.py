@@ -66,7 +66,7 @@ def ratio_of_tensors(network: str, pattern: str, per: str, times: int, note: str
     return check
 
 
-def layers_in_encoder(network: str, stage: str) -> Check:
+def layers_in_encoder(network: str, stage: str, note: str = "") -> Check:
     """The quote's last three numbers are the RVM layers of the three Encoder Blocks; `stage` catches the block."""
 
     @needs(network)
@@ -74,7 +74,7 @@ def layers_in_encoder(network: str, stage: str) -> Check:
         said = [int(n) for n in numbers(quote)[-3:]]
         found = Counter(m[1] for name in evidence.networks.shapes(network, 3) if (m := re.search(stage, name)))
         layers = [found[key] for key in sorted(found)]
-        text = f"`{network}`: {', '.join(map(str, layers))} RVM layers."
+        text = f"`{network}`: {', '.join(map(str, layers))} RVM layers{note}."
         return Finding(Verdict.REPRODUCED if layers == said else Verdict.CONTRADICTED, text)
 
     return check
