@@ -129,6 +129,7 @@ def backward_task(
         start = chunk * CHUNK
         tokens = min(CHUNK, L - start)
 
+        # 1. Row by row, as memory lies: what does not depend on the states.
         for k in range(tokens):
             u_row = item * u_item + (start + k) * u_token
             delta_row = item * delta_item + (start + k) * delta_token
@@ -159,11 +160,11 @@ def backward_task(
                 else:
                     store(grad, at, dy_k)
 
+        # 2. The states, forwards, and the gradients, backwards, for one tile of states at a time.
         for j in range(first, last):
             rows = (j - first) * CHUNK * W
             for n in range(0, N, TILE):
                 a = load(A, (j * N + n) * W, 4)
-                # Forwards: decays and states of this chunk.
                 h = load(states, (((item * chunks + chunk) * blocks + j) * N + n) * W, 4)
                 store(hs, 0, h)
                 for k in range(tokens):
@@ -179,7 +180,6 @@ def backward_task(
                         at = rows + k * W
                         C_k = spread(C_data, item * C_item + (start + k) * C_token + n, 4)
                         store(out, at, load(out, at, 1) + add_parts(load(hs, (k + 1) * TILE * W, 4) * C_k))
-                # Backwards: gradients.
                 at_g = ((item * blocks + j) * N + n) * W
                 g_k = load(g, at_g, 4)
                 dA_chunk = zeros(A, 4)
@@ -208,6 +208,7 @@ def backward_task(
                 store(g, at_g, g_k)
                 add_compensated(dA, at_g, dA_error, ((j - first) * N + n) * W, dA_chunk, 4)
 
+        # 3. Row by row again: what the sums over states and channels give.
         for k in range(tokens):
             du_row = item * du_item + (start + k) * du_token
             ddelta_row = item * ddelta_item + (start + k) * ddelta_token

@@ -41,7 +41,7 @@ def forward_task(task, shape, u, delta, z, B, C, A, D, bias, y, h, states, use_s
         start = chunk * CHUNK
         tokens = min(CHUNK, L - start)
 
-        # Row by row, as memory lies: what does not depend on the states.
+        # 1. Row by row, as memory lies: what does not depend on the states.
         for k in range(tokens):
             u_row = item * u_item + (start + k) * u_token
             delta_row = item * delta_item + (start + k) * delta_token
@@ -55,6 +55,7 @@ def forward_task(task, shape, u, delta, z, B, C, A, D, bias, y, h, states, use_s
                 store(step_u, at, dt * u_t)
                 store(out, at, load(D, j * W, 1) * u_t)
 
+        # 2. The recurrence, for one tile of states at a time.
         for j in range(first, last):
             for n in range(0, N, TILE):
                 a = load(A, (j * N + n) * W, 4)
@@ -70,6 +71,7 @@ def forward_task(task, shape, u, delta, z, B, C, A, D, bias, y, h, states, use_s
                     store(out, at, load(out, at, 1) + add_parts(h_t * C_t))
                 store(h, at_h, h_t)
 
+        # 3. Row by row again: the gate.
         for k in range(tokens):
             y_row = item * y_item + (start + k) * y_token
             z_row = item * z_item + (start + k) * z_token

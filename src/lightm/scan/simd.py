@@ -33,7 +33,7 @@ def lanes_of(dtype: np.dtype) -> int:
 
 
 def kernel(function):
-    """`numba.njit` without the GIL, cached on disk where a folder can be written, stale when a kernel's source changes."""
+    """`numba.njit` without the GIL, cached on disk where it can be, stale when a kernel's source changes."""
     options = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
     try:
         compiled = njit(cache=True, **options)(function)
