@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lightm.errors import LightMError
-from lightm.unet import DecoderBlock, LightMUNet
+from lightm.unet import DecoderBlock, DWConv, LightMUNet
 
 
 def tiny(spatial_dims=2, **options) -> LightMUNet:
@@ -70,6 +70,23 @@ def test_parameter_count_is_the_closed_formula(d, options):
     names = {"bottleneck_depth": "bottleneck", "expansion": "λ"}
     expected = parameter_count(d, 3, 5, **{names.get(name, name): value for name, value in options.items()})
     assert sum(p.numel() for p in model.parameters()) == expected
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_dwconv_is_a_depthwise_and_a_pointwise_convolution(d):
+    torch.manual_seed(0)
+    conv, x = DWConv(3, 5, d), torch.randn(2, 3, *[4] * d)
+    convolve = getattr(nn.functional, f"conv{d}d")
+    y = convolve(x, conv.depthwise.weight, conv.depthwise.bias, padding=1, groups=3)
+    assert conv.depthwise.weight.shape == (3, 1, *[3] * d) and conv.pointwise.weight.shape == (5, 3, *[1] * d)
+    torch.testing.assert_close(conv(x), convolve(y, conv.pointwise.weight, conv.pointwise.bias))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 16, 16)])
+def test_every_stage_stays_channels_last(size):
+    last = torch.channels_last if len(size) == 2 else torch.channels_last_3d
+    stages = tiny(len(size)).stages(torch.randn(1, 1, *size))
+    assert [name for name, y in stages if not y.is_contiguous(memory_format=last)] == []
 
 
 def test_decoder_block_is_equation_4_then_half_the_channels_and_twice_the_size():

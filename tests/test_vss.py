@@ -13,6 +13,7 @@ from lightm.vss import (
     SelectiveSSM,
     SpatialDWConv,
     VSSModule,
+    depthwise_conv,
     from_direction,
     to_direction,
     tokens_to_volume,
@@ -166,6 +167,30 @@ def test_spatial_dwconv_sees_neighbours_on_the_grid_and_causal_dwconv_the_last_f
 def test_spatial_dwconv_in_3d_sees_27_voxels():
     conv = SpatialDWConv(4, 3).double()
     assert len(seen_by(lambda x: conv(x, (3, 4, 5)), 60, token=1 * 20 + 2 * 5 + 2)) == 27
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (1, 2, 1, 4, 3), (1, 3, 2, 2, 2)])
+def test_depthwise_conv_in_3d_and_its_gradients_are_pytorchs(shape):
+    torch.manual_seed(0)
+    conv = depthwise_conv(shape[1], 3).double()
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    plain = nn.functional.conv3d(x, conv.weight, conv.bias, padding=1, groups=shape[1])
+    grad = torch.randn_like(plain)
+    inputs = (x, conv.weight, conv.bias)
+    torch.testing.assert_close(conv(x), plain)
+    expected = torch.autograd.grad(plain, inputs, grad)
+    for mine, theirs in zip(torch.autograd.grad(conv(x), inputs, grad), expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    conv.weight.requires_grad_(False)  # a frozen filter
+    torch.testing.assert_close(torch.autograd.grad(conv(x), x, grad)[0], expected[0])
+
+
+def test_gradients_of_a_batch_of_one_stay_channels_last():
+    tokens = torch.randn(1, 16, 8, requires_grad=True)
+    volume, seen = tokens_to_volume(tokens, (4, 4)), []
+    volume.register_hook(lambda grad: seen.append(grad.is_contiguous(memory_format=torch.channels_last)))
+    (volume_to_tokens(volume) * torch.randn(1, 16, 8)).sum().backward()
+    assert seen == [True]
 
 
 def test_causal_dwconv_is_a_conv1d_with_left_padding():

@@ -14,10 +14,30 @@ from lightm.errors import LightMError
 from lightm.rvm import MixerFactory, RVMLayer
 from lightm.vss import check_counts, check_spatial_dims, depthwise_conv, tokens_to_volume, volume_to_tokens
 
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}  # the paper says "bilinear" also of its 3D network
+
+
+class _Pointwise:
+    """A 1^d convolution, each pixel by itself: (B, C_in, *S) -> (B, C_out, *S), channels_last in and out.
+
+    It runs as a linear layer, since PyTorch copies a channels_last volume before and after such an nn.Conv3d on a CPU.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
+
+
+class Pointwise2d(_Pointwise, nn.Conv2d):
+    """`_Pointwise` in 2D, with the parameters of an nn.Conv2d."""
+
+
+class Pointwise3d(_Pointwise, nn.Conv3d):
+    """`_Pointwise` in 3D, with the parameters of an nn.Conv3d."""
+
+
+POINTWISE = {2: Pointwise2d, 3: Pointwise3d}
 
 
 class DWConv(nn.Sequential):
@@ -26,7 +46,7 @@ class DWConv(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, spatial_dims: int):
         super().__init__()
         self.depthwise = depthwise_conv(in_channels, spatial_dims)
-        self.pointwise = CONV[spatial_dims](in_channels, out_channels, 1)
+        self.pointwise = POINTWISE[spatial_dims](in_channels, out_channels, 1)
 
 
 class RVMStack(nn.Module):
@@ -69,7 +89,7 @@ class DecoderBlock(nn.Module):
         super().__init__()
         self.dwconv = DWConv(channels, channels, spatial_dims)
         self.s = nn.Parameter(torch.ones(channels))
-        self.halve = CONV[spatial_dims](channels, channels // 2, 1)
+        self.halve = POINTWISE[spatial_dims](channels, channels // 2, 1)
         self.mode = INTERPOLATION[spatial_dims]
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
