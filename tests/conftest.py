@@ -16,3 +16,21 @@ def real_data(monkeypatch) -> Path:
         pytest.skip("needs real data: set LIGHTM_DATA to the folder that holds cxr/ and Task04_Hippocampus/")
     monkeypatch.setenv("LIGHTM_DATA", str(home))
     return home
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """The run folder and the record of an uninterrupted tiny training; tests read it and leave it as it is."""
+    from tiny import tiny_config, train
+
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return out, train(tiny_config(), out, curves=True)
+
+
+@pytest.fixture(scope="session")
+def volume_run(tmp_path_factory):
+    """The same in 3D."""
+    from tiny import train, volume_config
+
+    out = tmp_path_factory.mktemp("runs") / "volume"
+    return out, train(volume_config(), out)

@@ -9,13 +9,16 @@ from lightm.config import OptimConfig
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
     """SGD, Adam or AdamW over two groups: weights that decay, and parameters that do not.
 
-    Vectors (biases, norms, per-channel factors) are never decayed, nor is a parameter marked `_no_weight_decay`, as
-    Mamba marks A_log and D: pulling those to zero would change the time constants of the state, not a weight's size.
+    Vectors (biases, norms, per-channel factors) are never decayed, nor tables of biases or positions (transformers),
+    nor a parameter marked `_no_weight_decay`, as Mamba marks A_log and D: pulling those to zero would change the time
+    constants of the state, not a weight's size.
     """
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for parameter in model.parameters():
+    for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups[parameter.ndim >= 2 and not getattr(parameter, "_no_weight_decay", False)].append(parameter)
+            table = "position" in name.rpartition(".")[2]
+            spared = parameter.ndim < 2 or table or getattr(parameter, "_no_weight_decay", False)
+            groups[not spared].append(parameter)
     params = [
         {"params": members, "weight_decay": config.weight_decay if decays else 0.0}
         for decays, members in groups.items()
