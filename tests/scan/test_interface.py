@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from lightm.errors import LightMError
@@ -116,6 +117,29 @@ def test_torch_compile_keeps_the_scan_whole():
     expected = torch.autograd.grad(scan(**tensors).sum(), list(tensors.values()))
     compiled = torch.compile(scan, fullgraph=True, backend="aot_eager")
     found = torch.autograd.grad(compiled(**tensors).sum(), list(tensors.values()))
+    assert all(torch.equal(x, y) for x, y in zip(found, expected, strict=True))
+
+
+def test_torch_export_keeps_the_scan_as_one_operator():
+    class Scan(torch.nn.Module):
+        def forward(self, u, delta, A, B, C):
+            return selective_scan(u, delta, A, B, C, delta_softplus=True)
+
+    arguments = tuple(inputs()[name] for name in ("u", "delta", "A", "B", "C"))
+    exported = torch.export.export(Scan(), arguments)
+    assert [str(n.target) for n in exported.graph.nodes if "scan" in str(n.target)] == ["lightm.selective_scan.default"]
+    assert torch.equal(exported.module()(*arguments), Scan()(*arguments))
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    tensors = inputs(grad=True)
+    names, leaves = list(tensors), list(tensors.values())
+
+    def scan(*leaves):
+        return selective_scan(**dict(zip(names, leaves, strict=True)), delta_softplus=True)
+
+    expected = torch.autograd.grad(scan(*leaves).sum(), leaves)
+    found = torch.autograd.grad(checkpoint(scan, *leaves, use_reentrant=False).sum(), leaves)
     assert all(torch.equal(x, y) for x, y in zip(found, expected, strict=True))
 
 

@@ -3,6 +3,9 @@
 The arithmetic is in cpu_forward.py and cpu_backward.py, its vector values in simd.py, its threads in threads.py. Here
 tensors become what the kernels want: channels padded to whole vectors and states to whole tiles (LightM-UNet's need no
 padding), and the scan is cut into tasks, a task being some blocks of channels of one batch item.
+
+Results are the same bits from run to run for a given number of threads; another number cuts the channels elsewhere, and
+sums over them (dB, dC) may differ in the last digit.
 """
 
 import math

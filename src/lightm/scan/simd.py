@@ -18,7 +18,6 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.core.errors import RequireLiteralValue
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
@@ -189,21 +188,6 @@ def lanes(typing_context, array):
         return ir.Constant(I64, count)
 
     return types.intp(array), codegen
-
-
-@intrinsic
-def prefetch(typing_context, array, index):
-    """Asks for the cache line of array[index]; the address may lie outside the array."""
-
-    def codegen(context, builder, sig, args):
-        pointer = ir.IntType(8).as_pointer()
-        address = builder.bitcast(_address(context, builder, sig.args[0], args[0], args[1]), pointer)
-        kind = ir.FunctionType(ir.VoidType(), [pointer, I32, I32, I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [address, *(ir.Constant(I32, i) for i in (0, 3, 1))])  # read, keep, data
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), codegen
 
 
 @njit(inline="always")
