@@ -202,12 +202,19 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
 
 def build_pages(folder: Path, out: Path, log: Path) -> None:
     """jupyter-book, warnings as errors; its chatter goes to a log, its warnings to the terminal when it fails."""
+    html = out / "_build" / "html"
+    for page in [*html.glob("book/*.html"), *html.glob("notebooks/*.html")]:
+        source = folder / page.relative_to(html)
+        if not any(source.with_suffix(kind).exists() for kind in (".md", ".ipynb")):
+            page.unlink()  # Sphinx never removes the page of a file that is gone
+    shutil.rmtree(html / "_modules", ignore_errors=True)  # it compares dates, which a file moved into place may fool
     command = [Path(sys.executable).with_name("jupyter-book"), "build", str(folder), "--path-output", str(out)]
     result = subprocess.run(
         [*command, "-W", "--keep-going"], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     log.write_text(result.stdout, encoding="utf-8")
     if result.returncode:
+        shutil.rmtree(out / "_build" / ".doctrees", ignore_errors=True)  # else the next run would warn of nothing
         text = strip_ansi(result.stdout).replace(f"{folder}/", "")
         worth = [line for line in text.splitlines() if re.search("WARNING:|ERROR:|Error:|Exception:", line)]
         shown = "\n".join(worth or text.splitlines()[-20:])
