@@ -16,7 +16,7 @@ from lightm.unet import LightMUNet
 
 SETTINGS = [
     Knobs(),
-    Knobs(width=20),
+    Knobs(width=21),
     Knobs(dims=3, size=128),
     Knobs(dims=2, size=96, width=12, expansion=3, states=5, encoder=1, bottleneck=1),
     Knobs(dims=3, size=32, width=28, expansion=1, states=1, encoder=4, bottleneck=7),

@@ -61,8 +61,8 @@ def stages(knobs: Knobs) -> dict[str, tuple[int, int]]:
     """Parameters and MACs of each stage of LightMUNet for one image: name -> (parameters, MACs), exact."""
     check_spatial_dims(knobs.dims)
     check_counts(**{name: value for name, value in vars(knobs).items() if name != "dims"})
-    if knobs.size % 8 or knobs.width % 2:
-        raise LightMError(f"size={knobs.size} must be a multiple of 8 and width={knobs.width} a multiple of 2.")
+    if knobs.size % 8:
+        raise LightMError(f"size={knobs.size} must be a multiple of 8, for three poolings.")
     image, classes = CHANNELS[knobs.dims]
     fixed = {"I": image, "K": classes, "W": knobs.width, "N": knobs.states, "k": 3**knobs.dims}
 
@@ -130,14 +130,17 @@ form.querySelector('output[name=said]').value=(total[0]/1e6).toFixed(2)+' M para
 """
 
 STYLE = """.lightm-explorer{max-width:44rem}
-.lightm-explorer label{display:grid;grid-template-columns:minmax(9em,1fr) 1fr 3.5em;gap:.2em .75em;align-items:center}.lightm-explorer input[type=range]{width:100%;height:2.2em;accent-color:BLUE}
+.lightm-explorer label{display:grid;grid-template-columns:minmax(9em,1fr) 1fr 3.5em;gap:.2em .75em;align-items:center}
+.lightm-explorer input[type=range]{width:100%;height:2.2em;accent-color:BLUE}
+.lightm-explorer fieldset{border:0;padding:0;margin:0}
+.lightm-explorer fieldset label{display:inline-block;margin-right:1.5em}
 .lightm-explorer table{width:100%;table-layout:fixed;border-collapse:collapse;margin:.5em 0}
 .lightm-explorer th{text-align:left;font-weight:normal}
-.lightm-explorer thead th+th,.lightm-explorer td{text-align:right;
-font-variant-numeric:tabular-nums;padding:.1em .3em}.lightm-explorer thead th:first-child{width:24%}
-.lightm-explorer i{display:block;height:.4em;margin-left:auto;background:BLUE}.lightm-explorer td+td i{background:RED}
-.lightm-explorer [name=said],.lightm-explorer tr:last-child *{font-weight:bold}.lightm-explorer fieldset{border:0;padding:0;margin:0}
-.lightm-explorer fieldset label{display:inline;margin-right:1.5em}
+.lightm-explorer thead th:first-child{width:24%}
+.lightm-explorer thead th+th,.lightm-explorer td{text-align:right;padding:.1em .3em;font-variant-numeric:tabular-nums}
+.lightm-explorer i{display:block;height:.4em;margin-left:auto;background:BLUE}
+.lightm-explorer td+td i{background:RED}
+.lightm-explorer [name=said],.lightm-explorer tr:last-child *{font-weight:bold}
 @media(max-width:30em){.lightm-explorer td{font-size:.8em}}"""
 
 
