@@ -28,11 +28,13 @@ TIMEOUT = 600  # seconds a cell
 # One environment for everyone who builds: no debugger chatter, one order of sets; and threads that wait asleep, because
 # on two cores that something else uses too, threads that spin while they wait make everything several times slower.
 ENVIRONMENT = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "passive"}
-COLAB = """# Colab starts without lightm; where it is installed, this does nothing.
+COLAB = """# Colab starts without lightm: clone it, for its recipes and records too. Elsewhere this does nothing.
 import importlib.util
 
 if importlib.util.find_spec("lightm") is None:
-    %pip install --quiet "lightm @ git+{url}"
+    !git clone --quiet --depth 1 {url} lightm
+    %cd lightm/notebooks
+    %pip install --quiet "..[baselines,count]"
 """
 
 
