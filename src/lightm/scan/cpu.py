@@ -22,7 +22,7 @@ from lightm.scan.cpu_forward import CHUNK, TILE, forward_task
 from lightm.scan.simd import lanes_of
 
 MOST_LANES = 16  # of any processor and dtype, so that the shape of the kept states depends on neither
-MOST_BLOCKS = 16  # a task's share of a chunk must fit in the second-level cache
+MOST_BLOCKS = 32  # of a task: its share of a chunk must fit in the second-level cache, but long rows are read faster
 
 
 def unavailable(device: torch.device) -> str:
