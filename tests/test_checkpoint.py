@@ -69,7 +69,7 @@ def test_a_disk_that_refuses_keeps_the_last_good_checkpoint(saved, monkeypatch):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # no file may grow beyond: the write itself fails
     try:
-        with pytest.raises(LightMError, match="Can't write the checkpoint .* the last good one is still there"):
+        with pytest.raises(LightMError, match=r"Can't write the checkpoint .* the last good one is still there"):
             save_checkpoint(folder, {"position": 2}, nn.Linear(300, 300))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -5,9 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from lightm.config import Config, config_from_dict, load_config
+from lightm.data import list_datasets, load_dataset
+from lightm.data.splits import make_split, save_split
 from lightm.errors import LightMError
+from lightm.runs import build_network, load_task
 
 RECIPES = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
 
@@ -38,6 +42,7 @@ def write(folder: Path, text: str) -> Path:
         ('[train]\nprecision = "fp16"', "use 'bf16'"),
         ("[train]\nbatch_size = 4\naccumulate = 3", "train.accumulate = 3 must divide train.batch_size = 4"),
         ("train = 3", "train must be a section"),
+        ("epochs = 3", "Unknown key 'epochs'. Did you mean 'train.epochs'?"),
         ("[train", "is not a recipe"),
     ],
 )
@@ -91,10 +96,28 @@ def test_a_record_is_a_recipe_too(tmp_path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
-def test_every_committed_recipe_is_valid(path):
+def test_every_committed_recipe_is_valid_and_its_network_takes_its_images(path):
     config = load_config(path)
     assert config.name == path.stem
+    data = {info.name: info for info in list_datasets()}[config.data.name]
+    assert not config.data.split or (path.parent / config.data.split).is_file()
+    task = {"spatial_dims": data.spatial_dims, "in_channels": 1, "classes": ["background", "a", "b"]}
+    with torch.device("meta"):  # shapes only: no memory, no arithmetic
+        logits = build_network(config, task)(torch.empty(config.train.batch_size, 1, *config.data.size))
+    assert logits.shape == (config.train.batch_size, 3, *config.data.size)
 
 
-def test_where_the_data_lies_is_no_part_of_the_identity():
-    assert config_from_dict({"data": {"root": "elsewhere"}}).sha256 == Config().sha256
+def test_where_the_data_lies_is_no_part_of_the_identity_and_enters_no_record():
+    elsewhere = config_from_dict({"data": {"root": "elsewhere"}})
+    assert elsewhere.sha256 == Config().sha256
+    assert elsewhere.public() == Config().to_dict()
+
+
+def test_the_recipe_in_a_record_of_results_finds_its_split(tmp_path):
+    folder = tmp_path / "experiments" / "splits"
+    folder.mkdir(parents=True)
+    save_split(make_split(load_dataset("phantom-cxr", cases=10)), folder / "own.json")
+    config = config_from_dict({"data": {"split": "splits/own.json", "options": {"cases": 10}}})
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "run.json").write_text(json.dumps({"config": config.to_dict()}))
+    assert len(load_task(load_config(tmp_path / "results" / "run.json")).cases("test")) == 2

@@ -90,7 +90,7 @@ def format_scores(title: str, evaluation: dict[str, Any]) -> str:
             rows.append((f"  {shown} {name}", *(f"{number:.4f}" for number in numbers), worst))
         if len(summary[metric]["per_class"]) > 1:
             rows.append((f"  {shown}, mean of the classes", f"{summary[metric]['mean']:.4f}", "", "", ""))
-    width = max(len(row[0]) for row in rows)
+    width = max(36, *(len(row[0]) for row in rows))  # so that two tables under each other are in line
     return "\n".join(f"{a:<{width}}  {b:>6}  {c:>6}  {d:>6}  {e}".rstrip() for a, b, c, d, e in rows)
 
 
