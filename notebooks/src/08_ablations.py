@@ -1,0 +1,609 @@
+# %% [markdown]
+# # Ablations
+#
+# Take a part away and see what gets worse: that is an *ablation*, the usual argument that a part is needed. The paper
+# has one, its Table 3. This chapter rebuilds the five systems of that table, counts what each part costs, trains all
+# of them alike, and then asks the question that decides what such a table means: which differences are larger than
+# luck?
+#
+# You need: {doc}`04_rvm_layer` for the parts, {doc}`05_lightm_unet` for the whole.
+#
+# At the end you can say
+# * what each part costs in parameters and operations, exactly,
+# * why one training run of each system can't say which is better,
+# * how to tell luck with the test cases from luck with the training,
+# * how many runs a difference of a given size takes.
+
+# %% tags=["parameters"]
+profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
+
+# %%
+import math
+import statistics
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from lightm.ablations import Conv3, SelfAttention
+from lightm.comparison import compare, holm, sign_flip_test, sign_flips
+from lightm.complexity import count
+from lightm.config import config_from_dict
+from lightm.figures import COLORS, frames_slider, use_style
+from lightm.figures_training import error_legend, error_map
+from lightm.models import build_model, list_models
+from lightm.notebook import check_profile, show_source
+from lightm.paper import TABLES
+from lightm.paper.tables import MODELS, OURS
+from lightm.rvm import RVMLayer
+from lightm.training import Trainer
+from lightm.vss import VSSModule
+
+SGD = {"name": "sgd", "lr": 1e-4, "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}
+run = check_profile(
+    profile,
+    {
+        "smoke": {
+            "data": {
+                "name": "phantom-cxr",
+                "size": [48, 48],
+                "options": {"cases": 60, "size": 48},
+                "ratios": [3, 1, 4],
+            },
+            "options": {"width": 8, "depths": [1, 1], "bottleneck_depth": 2},
+            "optim": {"name": "adamw", "lr": 0.012, "warmup": 5, "clip": 1.0},
+            "train": {"epochs": 4, "iterations_per_epoch": 12, "batch_size": 4, "validate_every": 4},
+            "seeds": 3,
+        },
+        "paper": {  # Section 3; for a smaller set of volumes that is free to fetch: "name": "hippocampus"
+            "data": {"name": "lits", "size": [128, 128, 128], "ratios": [7, 1, 2]},
+            "options": {},
+            "optim": SGD,
+            "train": {"epochs": 100, "batch_size": 2},
+            "seeds": 3,
+        },
+    },
+)
+folder = tempfile.TemporaryDirectory()  # for the runs of this chapter; gone when the kernel stops
+use_style()
+if profile == "smoke":
+    torch.set_num_threads(1)  # networks as small as these are no faster on two
+
+# %% [markdown]
+# ## What the paper says
+#
+# > […] we replace the VSS Module in LightM-UNet with a convolution operation with a 3×3 kernel for CNN and with the
+# > self-attention mechanism for the Transformer. Considering the memory constraints, for CNN, we replace all VSS
+# > Modules in LightM-UNet, while for the Transformer, we […] only replace the VSS Modules in the Bottleneck Block. […]
+# > We further remove the Adjustment factors and Residual connections in the RVM Layer.
+# >
+# > — {cite}`liao2024lightmunet`, Section 3
+#
+# Five systems, then. `build_model` has them by name:
+
+# %%
+NAMES = ["lightm-unet", "paper-conv3", "paper-attention", "paper-no-adjustment", "paper-no-residual"]
+BASE, *OTHERS = NAMES
+COLOR = dict(zip(NAMES, COLORS, strict=False))
+row_of = {model: row for row in TABLES[3].rows for model in MODELS[row]}
+for info in list_models():
+    if info.name in NAMES:
+        print(f"{info.name:<21}{row_of[info.name]:<26}{info.summary}")
+assert {row_of[name] for name in NAMES} == set(TABLES[3].rows)
+
+# %% [markdown]
+# The first two swap the *token mixer*, the module that lets tokens see each other. All three mixers map tokens
+# $(B, L, C)$ to tokens $(B, L, C)$, so the rest of the network doesn't notice. A convolution sees $3^d$ neighbours:
+
+# %%
+show_source(Conv3.forward)
+
+# %% [markdown]
+# and self-attention sees all tokens, each weighted by how well its key fits the query:
+
+# %%
+show_source(SelfAttention.forward)
+
+# %% [markdown]
+# The paper gives neither the number of heads (8 here) nor a positional encoding (none here). The other two take a part of
+# the RVM layer away: the learnt factor $s$, or the whole residual connection.
+
+# %%
+show_source(RVMLayer.forward)
+
+# %% [markdown]
+# One thing can be said without training anything. The factor starts at $s = 1$, so at the start the network without
+# it *is* the network with it. Any difference between the two has to be learnt:
+
+# %%
+x = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+answers = {}
+for name in ("lightm-unet", "paper-no-adjustment", "paper-no-residual"):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        answers[name] = build_model(name, 2, 1, 2, width=8)(x)
+assert torch.allclose(answers["lightm-unet"], answers["paper-no-adjustment"], atol=1e-6)
+assert not torch.allclose(answers["lightm-unet"], answers["paper-no-residual"], atol=1e-3)
+
+# %% [markdown]
+# ## What the parts cost
+#
+# > Additionally, Convolution and Self-Attention introduces a significant number of parameters and computational
+# > overhead.
+# >
+# > — {cite}`liao2024lightmunet`, Section 3
+#
+# Counting needs no data and no luck. `lightm.complexity.count` counts every parameter once and every multiply-accumulate
+# operation (MAC) once, the scan included. The network is that of the paper's text, at the sizes of its 2D and 3D
+# experiments, one image.
+
+# %%
+INPUTS = {2: ((3, 512, 512), 2), 3: ((1, 128, 128, 128), 3)}  # dims: (C, *S), classes
+
+
+def counted(name, dims, **options):
+    """Parameters and MACs of a network at the paper's size; on the meta device, so without memory."""
+    shape, classes = INPUTS[dims]
+    with torch.device("meta"):
+        model = build_model(name, dims, shape[0], classes, **options)
+    return count(model, shape)
+
+
+costs = {(name, dims): counted(name, dims) for dims in INPUTS for name in NAMES}
+print(f"{'':<22}{'2D, 512 x 512':>24}{'3D, 128 x 128 x 128':>26}")
+print(f"{'':<22}{'parameters':>14}{'GMACs':>10}{'parameters':>16}{'GMACs':>10}")
+for name in NAMES:
+    two, three = costs[name, 2], costs[name, 3]
+    print(f"{name:<22}{two.params:>14,}{two.macs / 1e9:>10.1f}{three.params:>16,}{three.macs / 1e9:>10.1f}")
+
+# %%
+for name in ("paper-conv3", "paper-attention"):
+    for dims in INPUTS:
+        this, base = costs[name, dims], costs[BASE, dims]
+        print(f"{name}, {dims}D: {this.params / base.params:.2f} x the parameters, ", end="")
+        print(f"{this.macs / base.macs:.2f} x the operations of {BASE}")
+
+factors = {dims: costs[BASE, dims].params - costs["paper-no-adjustment", dims].params for dims in INPUTS}
+print(f"adjustment factors: {factors[3]:,} parameters, {100 * factors[3] / costs[BASE, 3].params:.2f}%; residual: 0")
+assert all(costs[n, d].macs > costs[BASE, d].macs for n in ("paper-conv3", "paper-attention") for d in INPUTS)
+assert all(costs["paper-attention", d].params < costs[BASE, d].params < costs["paper-conv3", d].params for d in INPUTS)
+assert all(costs["paper-no-adjustment", d].params == costs["paper-no-residual", d].params for d in INPUTS)
+
+# %% [markdown]
+# Counted this way, the sentence holds for the convolution, in 3D above all: $3^3$ weights for each pair of channels. It
+# holds for the *operations* of attention, whose cost grows with the square of the tokens. It doesn't hold for the
+# *parameters* of attention: four $C\times C$ maps are fewer than a VSS module has. The factors cost next to nothing, as
+# the paper says, and a residual connection costs no parameter by itself (without it the factor has no place).
+#
+# The numbers that Table 3 prints follow another convention of counting, and another version of the network;
+# {doc}`../book/scorecard` takes them apart.
+#
+# ### What the paper leaves open
+#
+# The text doesn't fix everything. The choices that it leaves are options here, and some of them cost more than the
+# ablated parts:
+
+# %% mystnb={"image": {"alt": "Bar chart of parameters and operations in 3D relative to the default network, for the four ablations and for the options that the paper leaves open. The convolution stands out with more than three times the parameters; four directions, attention and wider expansion cost operations; the causal convolution, and leaving out factors or residual connections, hardly change anything"}}
+OPTIONS = {
+    "1 direction (default)": {},
+    "2 directions": {"directions": 2},
+    "4 directions": {"directions": 4},
+    "causal DWConv": {"dwconv": "causal"},
+    "expansion 1": {"expansion": 1},
+    "expansion 4": {"expansion": 4},
+}
+open_costs = {(label, dims): counted(BASE, dims, **options) for dims in INPUTS for label, options in OPTIONS.items()}
+print(f"{'':<24}{'2D, 512 x 512':>24}{'3D, 128 x 128 x 128':>26}")
+for label in OPTIONS:
+    two, three = open_costs[label, 2], open_costs[label, 3]
+    print(f"{label:<24}{two.params:>14,}{two.macs / 1e9:>10.1f}{three.params:>16,}{three.macs / 1e9:>10.1f}")
+
+bars = {name: costs[name, 3] for name in NAMES}
+bars |= {label: open_costs[label, 3] for label, options in OPTIONS.items() if options}
+place = np.arange(len(bars))[::-1]
+fig, ax = plt.subplots(figsize=(6.4, 4.8))
+for shift, what, colour in ((0.2, "params", COLORS[0]), (-0.2, "macs", COLORS[1])):
+    relative = [getattr(cost, what) / getattr(costs[BASE, 3], what) for cost in bars.values()]
+    ax.barh(place + shift, relative, height=0.38, color=colour, label={"params": "parameters", "macs": "MACs"}[what])
+ax.axvline(1, color="black", linewidth=0.8)
+ax.set_yticks(place, bars, fontsize=11)
+ax.set_xlabel("3D, relative to lightm-unet")
+ax.legend()
+plt.show()
+
+# %% [markdown]
+# ## The experiment
+#
+# Every system gets the same training cases, the same number of iterations, the same optimiser and learning rate, and
+# the same test cases. Each is trained several times: the *seed* decides the initial weights, the order of the cases
+# and their augmentation. This is the recipe; the paper profile of this chapter has the paper's settings in its place.
+
+
+# %%
+def recipe(name, seed):
+    """The settings of one run."""
+    return config_from_dict(
+        {
+            "name": f"{name}-{seed}",
+            "data": run.data,
+            "model": {"name": name, "options": run.options},
+            "optim": run.optim,
+            "train": run.train | {"seed": seed},
+            "eval": {"native": False, "batch_size": 30 if profile == "smoke" else 1},
+        }
+    )
+
+
+print(recipe(BASE, 0).to_toml())
+
+# %% tags=["nbval-ignore-output"]
+# Not compared by nbval: another processor rounds differently, and training amplifies that.
+records, gallery = {}, {}
+for name in NAMES:
+    for seed in range(run.seeds):
+        trainer = Trainer(recipe(name, seed), Path(folder.name) / f"{name}-{seed}", quiet=profile == "smoke")
+        records[name, seed] = trainer.fit()
+        if seed == 0 and trainer.task.dataset.synthetic:  # real patients are not drawn in this book
+            test = trainer.task.data("test")
+            with torch.no_grad():
+                logits = trainer.net.eval()(test.images[:12].to(trainer.device))  # (B, K, *S)
+            gallery[name] = logits.argmax(1).cpu()  # (B, *S)
+
+dataset, split = trainer.task.dataset, trainer.task.split
+print(f"{dataset}, split into {len(split.train)} : {len(split.val)} : {len(split.test)} cases; {run.seeds} seeds")
+
+# %% [markdown]
+# The score of a case is its DSC, the mean over the classes if there are several. That makes a table of seeds × cases
+# for every system.
+
+
+# %%
+def case_means(record):
+    """DSC of each test case, mean over classes: (cases,)."""
+    return [statistics.fmean(case["dsc"].values()) for case in record["test"]["cases"]]
+
+
+scores = {name: np.array([case_means(records[name, seed]) for seed in range(run.seeds)]) for name in NAMES}
+cases = [case["case"] for case in records[BASE, 0]["test"]["cases"]]
+assert all([case["case"] for case in record["test"]["cases"]] == cases for record in records.values())  # paired
+assert all(table.shape == (run.seeds, len(cases)) for table in scores.values())
+assert all(table.mean() > 0.6 for table in scores.values())  # all of them have learnt something
+
+# %% tags=["nbval-ignore-output"]
+print(f"{'DSC in percent':<22}{'params':>9}  " + "".join(f"{f'seed {s}':>8}" for s in range(run.seeds)), end="")
+print(f"{'mean':>9}{'SD of seeds':>13}")
+for name in NAMES:
+    by_seed = 100 * scores[name].mean(1)
+    print(f"{name:<22}{records[name, 0]['model']['params']:>9,}  ", end="")
+    print("".join(f"{value:8.2f}" for value in by_seed), end="")
+    print(f"{by_seed.mean():9.2f}{by_seed.std(ddof=1):13.2f}")
+
+# %% mystnb={"image": {"alt": "DSC of the five systems: for each, small gray dots for the single test cases, which spread widely, and three larger points for the mean of each seed, which differ among themselves about as much as the systems do"}}
+fig, ax = plt.subplots(figsize=(6.4, 4.0))
+rng = np.random.default_rng(0)
+lowest = 1.0
+for y, name in enumerate(reversed(NAMES)):
+    per_case, by_seed = scores[name].mean(0), scores[name].mean(1)
+    ax.scatter(per_case, y + rng.uniform(-0.28, 0.28, len(per_case)), s=9, color="lightgray")
+    ax.scatter(by_seed, [y] * run.seeds, s=70, color=COLOR[name], edgecolor="white", zorder=3)
+    lowest = min(lowest, np.quantile(per_case, 0.05))
+ax.set_yticks(range(len(NAMES)), reversed(NAMES))
+ax.set(xlabel="DSC (gray: cases, means over seeds; coloured: seeds)", xlim=(lowest - 0.02, 1))
+plt.show()
+
+# %% [markdown]
+# If you had run each system once, with the seed of your choice, you could have published several different orders of
+# them. How many?
+
+# %% tags=["nbval-ignore-output"]
+choices = np.stack(np.meshgrid(*[np.arange(run.seeds)] * len(NAMES), indexing="ij"), -1).reshape(-1, len(NAMES))
+means = np.stack([scores[name].mean(1) for name in NAMES])  # (systems, seeds)
+picked = np.take_along_axis(means.T, choices, axis=0)  # (choices, systems)
+orders = {tuple(order) for order in picked.argsort(1).tolist()}
+winners = sorted({NAMES[best] for best in picked.argmax(1)})
+print(f"{len(choices)} ways to choose one run of each, {len(orders)} different rankings; first: {', '.join(winners)}")
+
+# %% [markdown]
+# Here is what they draw. The case is the one of the first twelve test cases on which the five answers differ most.
+
+# %% mystnb={"image": {"alt": "One held-out synthetic radiograph and the answers of the five systems: found lung in blue, missed in orange, invented in pink; the errors lie along the borders and differ between the systems"}}
+if gallery and dataset.spatial_dims == 2:
+    answers = torch.stack([gallery[name] for name in NAMES])  # (systems, B, H, W)
+    busiest = int((answers != answers[0]).any(0).flatten(1).sum(1).argmax())
+    image, truth = test.images[busiest, 0].numpy(), test.labels[busiest].numpy()
+    fig, axes = plt.subplots(2, 3, figsize=(6.6, 5.2))
+    axes.flat[0].imshow(image)
+    axes.flat[0].set_title("image (synthetic)", fontsize=11)
+    for ax, name, answer in zip(axes.flat[1:], NAMES, answers[:, busiest].numpy(), strict=True):
+        ax.imshow(error_map(image, answer, truth))
+        ax.set_title(name, fontsize=11)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    error_legend(fig)
+    plt.show()
+
+# %% [markdown]
+# ## Is a difference more than luck?
+#
+# Two kinds of luck are at work, and they need different answers.
+#
+# **Luck with the cases.** Other test images would have given another mean. But all systems see the *same* images, so
+# compare them case by case: $d_i$ is the score of the one on case $i$ minus that of the other. If neither were better,
+# each $d_i$ might as well have had the other sign. So flip the signs at random, many times, and see how often the mean
+# gets as far from zero as the real one. That share is the p-value. For four cases one can write down all sixteen:
+
+# %%
+d = [0.03, 0.01, 0.02, -0.01]
+flipped = sign_flips(d)
+as_far = np.sum(np.abs(flipped) >= np.mean(d) - 1e-12)
+print(f"mean {np.mean(d):.4f}; of {len(flipped)} sign flips {as_far} get as far from zero: p = {sign_flip_test(d):.3f}")
+assert sign_flip_test(d) == as_far / len(flipped)
+
+# %%
+show_source(sign_flips)
+
+# %% [markdown]
+# Four questions are asked at once, one for each ablation, and out of many questions one will look answered by chance. Holm's
+# correction makes each p-value pay for that.
+#
+# Slide through the four comparisons. On the left each dot is a test case; above the diagonal the ablated system is
+# the better one. On the right, what sign flips give, and the difference that was found.
+
+# %%
+found = {name: compare(scores[BASE], scores[name]) for name in OTHERS}
+p_cases = holm({name: comparison.p_cases for name, comparison in found.items()})
+
+low = min(table.mean(0).min() for table in scores.values())
+reach = 110 * max(np.abs(sign_flips(c.per_case)).max() for c in found.values())
+reach = max([reach, *(115 * abs(c.difference) for c in found.values())])
+frames = []
+for name, comparison in found.items():
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.5))
+    left.plot([low, 1], [low, 1], color="black", linewidth=0.8)
+    left.scatter(scores[BASE].mean(0), scores[name].mean(0), s=14, color=COLOR[name])
+    left.set(xlabel=f"{BASE}, DSC", ylabel=f"{name}, DSC", xlim=(low, 1), ylim=(low, 1), aspect="equal")
+    right.hist(100 * sign_flips(comparison.per_case), bins=41, range=(-reach, reach), color="lightgray")
+    right.axvline(100 * comparison.difference, color=COLOR[name], label="found")
+    right.set(xlabel="mean difference (points)", yticks=[], title="signs flipped")
+    right.legend(loc="upper left", fontsize=10)
+    frames.append(fig)
+frames_slider(
+    frames,
+    [f"{name} against {BASE}" for name in OTHERS],
+    alt="Left, DSC of each held-out synthetic case, the base system against an ablated one, points near the diagonal; right, a "
+    "bell-shaped histogram of mean differences under flipped signs around zero, with the difference that was found as a line",
+    caption="Means over seeds. One point is one hundredth of DSC.",
+)
+
+# %% [markdown]
+# **Luck with the training.** A small p-value says: *these* networks differ on cases of this kind. It doesn't say that the
+# *systems* differ, because another seed would have given other networks. A plain criterion for that: is every run of one
+# better than every run of the other? How probable is that if the two systems are in truth the same?
+
+# %%
+s = run.seeds
+by_chance = 2 / math.comb(2 * s, s)
+print(f"{s} runs of each: all of one above all of the other by chance in {100 * by_chance:.0f}% of the cases")
+for n in range(2, 8):
+    if 2 / math.comb(2 * n, n) < 0.05:
+        print(f"to bring that below 5% takes {n} runs of each")
+        break
+
+# %% [markdown]
+# So with so few seeds the second criterion is weak, and we ask for both. The statement below is made by the code, from
+# the runs that this page was built with:
+
+# %% tags=["nbval-ignore-output"]
+print(f"against {BASE}:")
+print(f"{'':<22}{'difference':>11}{'p (cases)':>11}{'seeds apart':>13}   verdict")
+verdicts = {}
+for name, comparison in found.items():
+    clear = p_cases[name] < 0.05 and comparison.seeds_apart
+    verdicts[name] = ("better" if comparison.difference > 0 else "worse") if clear else "no clear difference"
+    print(f"{name:<22}{100 * comparison.difference:>+11.2f}{p_cases[name]:>11.4f}", end="")
+    print(f"{'yes' if comparison.seeds_apart else 'no':>13}   {verdicts[name]}")
+beyond = [f"{name} ({verdict})" for name, verdict in verdicts.items() if verdict != "no clear difference"]
+print("\nDifferences that exceed both kinds of luck:", ", ".join(beyond) or "none", end=".\n")
+by_cases_only = [n for n in OTHERS if p_cases[n] < 0.05 and not found[n].seeds_apart]
+print("Significant over cases, but within the spread of the seeds:", ", ".join(by_cases_only) or "none", end=".\n")
+
+# %% [markdown]
+# If there is a system in the last line, it shows the trap. A paired test over many cases has the power to find
+# differences between two *networks* that another throw of the dice would have reversed.
+#
+# ## How small a difference can be seen?
+#
+# > Experimental results show that after removing these two components, […] the model's performance significantly
+# > declines (0.44%↓ and 0.69%↓ mIoU).
+# >
+# > — {cite}`liao2024lightmunet`, Section 3
+#
+# Table 3 has one number a cell and doesn't say whether it stands for one training run or several. What it takes to
+# show a difference $\delta$ between two systems whose runs scatter with standard deviation $\sigma$ is a textbook
+# formula: about
+#
+# $$ n = 2\,(1.96 + 0.84)^2\,(\sigma/\delta)^2 $$ (eq-seeds)
+#
+# runs of *each*, to find it in four of five experiments at the 5% level. We don't know $\sigma$ for the paper's
+# training. Here is $n$ for the smallest and the largest average DSC that separates LightM-UNet from its ablations *as
+# printed*, and a range of $\sigma$.
+
+
+# %%
+def runs_needed(sigma, delta):
+    """Training runs of each system, formula above; at least 2, since one run has no spread."""
+    return max(2, math.ceil(2 * (1.96 + 0.84) ** 2 * (sigma / delta) ** 2))
+
+
+table = TABLES[3]
+printed = {row: float(table[OURS, "Average DSC"] - table[row, "Average DSC"]) for row in table.rows if row != OURS}
+for row, delta in printed.items():
+    print(f"LightM-UNet minus {row:<26} {delta:5.2f} points of average DSC (Table 3, as printed)")
+print(
+    f"\n{'σ of runs, points':<22}"
+    + "".join(f"{f'δ = {d:.2f}':>12}" for d in (min(printed.values()), max(printed.values())))
+)
+for sigma in (0.1, 0.2, 0.5, 1.0):
+    needed = [runs_needed(sigma, delta) for delta in (min(printed.values()), max(printed.values()))]
+    print(f"{sigma:<22}" + "".join(f"{n:>12}" for n in needed))
+assert runs_needed(0.5, 0.2) > 2 * runs_needed(0.5, 0.5)
+
+# %% tags=["nbval-ignore-output"]
+sigma = 100 * np.sqrt(np.mean([table.mean(1).var(ddof=1) for table in scores.values()]))
+print(f"σ in our small experiment, over the five systems: {sigma:.2f} points")
+for name, comparison in found.items():
+    print(
+        f"  to confirm the difference found for {name}: {runs_needed(sigma, 100 * abs(comparison.difference)):,} runs of each"
+    )
+
+# %% [markdown]
+# None of this says that the paper's order is wrong. It says what would be needed to know, and that a table without a spread
+# leaves the question open. It is a habit of the field, not of one paper.
+#
+# ## What this experiment can and can't say
+#
+# *It can say*
+# * what the parts cost, exactly, at any size: that is arithmetic,
+# * that all five systems can be trained by the same recipe, and how much a run of this length scatters,
+# * which of *these* differences, on *these* synthetic images after *this* short training, exceed the luck.
+#
+# *It can't say*
+# * which system is best for patients: no patient was in it,
+# * which is best when fully trained: a short training favours whatever learns fast,
+# * anything about tumours, volumes or long ranges: the images are small, the lungs large, and a small image has few
+#   tokens over which a scan or attention could show its reach,
+# * whether each would do better with its own learning rate: all had the same, chosen for none of them.
+#
+# With `profile = "paper"` the same cells train the full networks on LiTS, with the settings of the paper's Section 3. On
+# one GPU that takes many days. `lightm train` does it run by run, and what it writes can be compared by the functions
+# above.
+#
+# ## Exercises
+#
+# :::{exercise}
+# :label: ex-ablation-mixers
+# How many parameters has each mixer for $C$ channels in $d$ dimensions: `Conv3`, `SelfAttention`? (Neither has a bias.) From
+# that: by what factor has the convolution more than attention in 3D?
+# :::
+#
+# :::{solution} ex-ablation-mixers
+# :class: dropdown
+# `Conv3` has $3^d C^2$. Attention has four maps, for query, key, value and output: $4 C^2$. In 3D the ratio is 27/4.
+#
+# ```python
+# def mixer_parameters(C, d):
+#     return 3**d * C**2, 4 * C**2
+# ```
+# :::
+
+
+# %%
+def mixer_parameters(C, d):
+    return None, None  # your formulas: (Conv3, SelfAttention)
+
+
+# %%
+sizes = [(16, 2), (64, 2), (64, 3)]
+right = [tuple(sum(p.numel() for p in m.parameters()) for m in (Conv3(C, d), SelfAttention(C))) for C, d in sizes]
+mine = [mixer_parameters(C, d) for C, d in sizes]
+print("Replace None by your formulas." if mine[0] == (None, None) else "Right." if mine == right else "Not yet.")
+
+# %% [markdown]
+# :::{exercise}
+# :label: ex-ablation-double
+# Someone doubles the side of a 3D image. By what factor grow the operations of the VSS module's scan, and those of
+# attention's two products?
+# :::
+#
+# :::{solution} ex-ablation-double
+# :class: dropdown
+# There are $2^3 = 8$ times as many tokens. The scan is linear in them: 8. Attention compares all pairs: $8^2 = 64$.
+# `factors = (8, 64)`.
+# :::
+
+# %%
+factors = (None, None)  # your answer: (scan, attention)
+
+# %%
+if None in factors:
+    print("Replace None by your answer.")
+else:
+
+    class OnGrid(torch.nn.Module):
+        """A mixer with its image size built in, so that it can be counted."""
+
+        def __init__(self, mixer, side):
+            super().__init__()
+            self.mixer, self.grid = mixer, (side,) * 3
+
+        def forward(self, x):
+            return self.mixer(x.flatten(2).transpose(1, 2), self.grid)
+
+    def products(mixer, side, linear):
+        """MACs of the scan, or of everything but the linear maps of attention."""
+        operations = count(OnGrid(mixer, side), (16, side, side, side)).by_operation
+        return operations["scan"] if linear else operations["matmul"] - 4 * 16**2 * side**3
+
+    scan = products(VSSModule(16, 3), 8, True) / products(VSSModule(16, 3), 4, True)
+    attention = products(SelfAttention(16), 8, False) / products(SelfAttention(16), 4, False)
+    print("Right." if tuple(factors) == (scan, attention) else "Not yet.")
+
+# %% [markdown]
+# :::{exercise}
+# :label: ex-ablation-cases
+# A reviewer has tested two systems on $n$ cases, and one is better on *every* case. What is the smallest p-value
+# that flipping signs can give? How many cases are needed to get below 0.05?
+# :::
+#
+# :::{solution} ex-ablation-cases
+# :class: dropdown
+# Only two of the $2^n$ choices of signs are as far from zero, all plus and all minus: $p = 2/2^n$. Five cases give
+# 0.0625, six give 0.031. `cases_needed = 6`.
+# :::
+
+# %%
+cases_needed = None  # your answer
+
+# %%
+if cases_needed is None:
+    print("Replace None by your answer.")
+else:
+    enough, fewer = sign_flip_test([0.01] * cases_needed), sign_flip_test([0.01] * max(cases_needed - 1, 1))
+    print("Right." if enough < 0.05 <= fewer else f"Not yet: {cases_needed} cases give p = {enough:.3f}.")
+
+# %% [markdown]
+# :::{exercise}
+# :label: ex-ablation-row
+# Compare the six accuracies that Table 3 prints for VSSM→Conv3 with the rows of Table 1. What do you notice, and
+# which innocent explanations can you think of?
+# :::
+#
+# :::{solution} ex-ablation-row
+# :class: dropdown
+# They are those of SegResNet, digit for digit: `twin = "SegResNet"`. One can think of a slip in assembling the tables, or of
+# SegResNet having been taken for the convolutional variant. The counts of parameters agree too, those of operations
+# don't. Only the authors can say.
+# :::
+
+# %%
+twin = None  # your answer: the name of a row of Table 1
+
+# %%
+if twin is None:
+    print("Replace None by your answer. Rows of Table 1:", ", ".join(TABLES[1].rows))
+else:
+    columns = TABLES[3].accuracy
+    same = [TABLES[1][twin, c] == TABLES[3]["VSSM→Conv3", c] for c in columns]
+    print("Right." if all(same) else f"Not yet: {sum(same)} of {len(columns)} agree.")
+
+# %% [markdown]
+# ## In short
+#
+# * Counted exactly, a convolution in the VSS module's place costs more parameters and operations, attention more operations
+#   and fewer parameters; adjustment factors and residual connections are almost free.
+# * A run is one throw of the dice. Without several seeds, a ranking of similar systems is an anecdote.
+# * A paired test over cases speaks about networks, not about systems. Ask for both: the cases and the seeds.
+# * A negative answer is an answer: "no clear difference" at this size is what the data say, and how much more it would
+#   take can be computed.
