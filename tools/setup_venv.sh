@@ -26,8 +26,9 @@ if .venv/bin/python -c 'import lightm' 2>/dev/null && [ "$(cat "$stamp" 2>/dev/n
 fi
 .venv/bin/python -c '' 2>/dev/null || { echo "Making .venv with $("$PYTHON" -V) ..."; rm -rf .venv; "$PYTHON" -m venv .venv; }
 echo "Installing packages into .venv (the first time 1 to 3 GB are downloaded, most of it PyTorch) ..."
-pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
-pip install --quiet --progress-bar on --constraint requirements/constraints.txt -r requirements/all.in ||
+if [ -t 1 ]; then quiet=""; else quiet="-qq"; fi # a terminal gets pip's progress bars, a log only what went wrong
+pip() { .venv/bin/python -m pip --disable-pip-version-check $quiet "$@"; }
+pip install --constraint requirements/constraints.txt -r requirements/all.in ||
     fail "pip could not install the packages, see above; make continues from here when you run it again."
-pip install --quiet --no-deps -e . || fail "pip could not install lightm itself, see above."
+pip install --no-deps -e . || fail "pip could not install lightm itself, see above."
 echo "$wanted" >"$stamp"
