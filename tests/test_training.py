@@ -189,6 +189,8 @@ def test_a_changed_split_file_is_noticed_on_resume(tmp_path, monkeypatch):
         ({"model__name": "lightm"}, "Did you mean 'lightm-unet'"),
         ({"data__options": {"cases": 3}}, "part of the split is empty"),
         ({"data__split": "nowhere.json"}, "correct the path"),
+        ({"data__name": "folder", "data__root": "nowhere", "data__options": {}}, "there is no folder nowhere"),
+        ({"data__name": "folder", "data__options": {"root": "mine"}}, r"write root = \.\.\. in \[data\] itself"),
     ],
 )
 def test_what_does_not_fit_is_said_before_a_folder_is_made(tmp_path, changes, sentence):

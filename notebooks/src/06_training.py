@@ -520,7 +520,8 @@ for file in files:
 # ```toml
 # [data]
 # name = "folder"
-# options = { root = "mine", classes = ["background", "nodule"] }
+# root = "mine"
+# options = { classes = ["background", "nodule"] }
 # size = [256, 256]
 #
 # [train]

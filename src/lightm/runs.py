@@ -78,6 +78,8 @@ def build_network(config: Config, task: dict[str, Any]) -> nn.Module:
 
 def load_task(config: Config) -> Task:
     """Data set and split of a recipe; LightMError if they are missing or do not fit it."""
+    if "root" in config.data.options:
+        raise LightMError("data.options has no place for root: write root = ... in [data] itself.")
     dataset = load_dataset(config.data.name, root=config.data.root or None, **config.data.options)
     if len(config.data.size) != dataset.spatial_dims:
         size = list(config.data.size)
