@@ -188,7 +188,9 @@ def test_depthwise_conv_in_3d_and_its_gradients_are_pytorchs(shape):
 def test_gradients_of_a_batch_of_one_stay_channels_last():
     tokens = torch.randn(1, 16, 8, requires_grad=True)
     volume, seen = tokens_to_volume(tokens, (4, 4)), []
-    volume.register_hook(lambda grad: seen.append(grad.is_contiguous(memory_format=torch.channels_last)))
+    # is_contiguous overlooks strides of axes of size 1; what counts is what a kernel makes of them
+    kernel = nn.functional.max_pool2d
+    volume.register_hook(lambda g: seen.append(kernel(g, 2).is_contiguous(memory_format=torch.channels_last)))
     (volume_to_tokens(volume) * torch.randn(1, 16, 8)).sum().backward()
     assert seen == [True]
 
