@@ -1,8 +1,8 @@
 # %% [markdown]
 # # The paper and its code, side by side
 #
-# The authors published their code twice: on 2024-03-17, and on 2024-03-29 with the decoder corrected. A paper has
-# eight pages and a program has every line, so the two never say quite the same, here as anywhere. That the code is
+# The authors published their code twice: on 2024-03-17, and on 2024-03-29 with the decoder corrected. A paper
+# has few pages and a program has every line, so the two never say quite the same, here as anywhere. That the code is
 # public at all is why this chapter can be precise. It sets the text (`lightm-unet`) beside both uploads, in our own
 # words and our own code: what differs, where to see it, and what it costs.
 #
@@ -183,7 +183,8 @@ show_source(DWConvBlock.forward)
 # %% [markdown]
 # ## Every difference in one table
 #
-# The columns "text" and "uploads" of the first part of the table are read off the modules in this cell.
+# Numbers and types in this table are read off the modules in this cell; what is put in words (the kind of a
+# convolution, the order of the decoder) is asserted in this chapter or stands in the diffs above.
 
 # %%
 layer = {
@@ -205,11 +206,10 @@ def mode(dims):
 
 
 assert mode(2) == {"bilinear"} and mode(3) == {"trilinear"}
-kernel = {name: tuple(net.convInit[0].conv.weight.shape) for name, net in networks.items() if name == "2024-03-29"}
 head = tuple(second.conv_final[2][0].conv.weight.shape)
 norms = sum(isinstance(m, nn.GroupNorm) for m in second.modules())
 ways = [
-    ("Section 2.3, eq. (3)", "token mixer", type(paper_layer.mixer).__name__, "`Mamba`", "`lightm.mamba`"),
+    ("Section 2.2, eq. (3)", "token mixer", type(paper_layer.mixer).__name__, "`Mamba`", "`lightm.mamba`"),
     ("eq. (3), DWConv", "convolution in it", "spatial 3^d (our reading)", "causal, 4 tokens", "`lightm.vss`"),
     ("eq. (3), LayerNorm", "after the scan", "LayerNorm", "none", "`VSSModule`"),
     ("eqs. (1), (2)", "LayerNorms of a layer", "2", "1, used twice", "`ReleasedRVMLayer`"),
@@ -220,7 +220,7 @@ ways = [
         f"{code_layer.skip_scale.numel()}",
         "`RVMLayer`",
     ),
-    ("Section 2.3", "scan directions", f"{len(paper_layer.mixer.ssms)} (text leaves it open)", "1", "`VSSModule`"),
+    ("Section 2.2", "scan directions", f"{len(paper_layer.mixer.ssms)} (text leaves it open)", "1", "`VSSModule`"),
     ("Section 3", "RVM layers", f"{counted['text']}", f"{counted['2024-03-29']}", "`MambaBlock`"),
     ("Section 2.2", "GroupNorm and ReLU around layers", "not mentioned", f"{norms} GroupNorms in all", "`MambaBlock`"),
     ("Section 2.2", "residual over two layers", "not mentioned", "yes", "`MambaBlock`"),
@@ -235,7 +235,7 @@ ways = [
     ("Section 2.4, eq. (4)", "decoder's convolutions", "DWConv", "first: two 3^d; second: DWConv", "`DWConvBlock`"),
     ("Section 2.4", "interpolation in 3D", '"bilinear"', "trilinear, as here", "`INTERPOLATION`"),
     (
-        "Fig. 2",
+        "Section 2.1",
         "head",
         "DWConv 3^d",
         f"first: 1^d; second: DWConv whose depthwise kernel is {head[2]}^d",
@@ -246,8 +246,8 @@ lines = ["| place in the paper | what | text | uploads | see |", "|---|---|---|-
 Markdown("\n".join(lines + ["| " + " | ".join(row) + " |" for row in ways]))
 
 # %% [markdown]
-# And the training. What the paper says comes from its Section 3; the right column was read from the trainer in the
-# authors' repository, which runs inside nnU-Net, and can't be verified by running something here:
+# And the training. What the paper says comes from its Section 3; the right column is what the trainer in the
+# authors' repository sets, which runs inside nnU-Net. It is the one thing in this chapter that nothing here verifies:
 
 # %%
 optimiser, rate, epochs = (setting(name, 2).value for name in ("optimiser", "learning rate", "epochs"))
@@ -400,7 +400,7 @@ for case in cases:
 # * The numbers that the paper's tables print for LightM-UNet belong to the **first upload**: {doc}`09_counting`
 #   derives them digit by digit. To compare with the tables, take `lightm-unet-released-2024-03-17`.
 # * To go on from the authors' current code or its checkpoints, take `lightm-unet-released-2024-03-29`.
-# * To study the idea as it was reviewed and is cited, take `lightm-unet`: it is the smallest of the three.
+# * To study the idea as the text has it, take `lightm-unet`: it is the smallest of the three.
 #
 # ## Your own checkpoint of the authors' code
 #
@@ -425,7 +425,7 @@ for case in cases:
 # model.load_state_dict(load_file("lightm.safetensors"), strict=True)
 # ```
 #
-# The upload must be the one that you trained with: the names differ in the decoder, and `strict=True` says so.
+# The upload must be the one that you trained with: the names differ in stem, decoder and head, and `strict=True` says so.
 
 # %%
 names = {name: set(networks[name].state_dict()) for name in ("2024-03-17", "2024-03-29")}
