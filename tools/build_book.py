@@ -10,6 +10,7 @@ Everything is written under _build. A step whose inputs are unchanged is skipped
 import argparse
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -18,6 +19,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -34,38 +37,71 @@ EXECUTED = BUILD / "executed"
 PARAMETERS = {"profile": "smoke"}
 
 
+Step = Callable[[], str | None]  # does its work; returns why there was none to do, or None
+
+# Notebooks run side by side: much of a chapter is imports and drawing, which keep one core busy.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+WORKERS = min(2, CORES)
+
+
 class BuildError(Exception):
     """A step failed; the message is all that a reader needs."""
 
 
 class Progress:
-    """Lines like `[3/12] 02_selective_scan: 9 s (0:41 so far, about 2:10 left)`, from the times of the last build."""
+    """Lines like `[3/12] notebook 02_selective_scan: 9 s (0:41 so far, about 2:10 left)`.
 
-    def __init__(self, names: list[str]):
-        self.names, self.done, self.start = names, 0, time.monotonic()
+    What is left is told from the times of the last build, kept in _build/step_seconds.json, or from those of this one.
+    """
+
+    def __init__(self, steps: dict[str, Step]):
+        self.steps, self.rest, self.start = steps, list(steps), time.monotonic()
         self.file = BUILD / "step_seconds.json"
         self.seconds: dict[str, float] = json.loads(self.file.read_text()) if self.file.exists() else {}
 
-    def run(self, name: str, step: Callable[[], str | None]) -> None:
-        """Do one step; it returns why it was skipped, or None."""
-        place = f"[{self.done + 1}/{len(self.names)}] {name}"
-        print(f"{place} ...", flush=True)
-        start = time.monotonic()
-        note = step()
-        took = time.monotonic() - start
-        self.done += 1
+    def one(self, name: str) -> None:
+        print(f"[{self.place()}] {name} ...", flush=True)
+        self.tell(name, *timed(self.steps[name]))
+
+    def together(self, names: list[str]) -> None:
+        """Do these steps, WORKERS at a time, the longest ones first."""
+        if not names:
+            return
+        print(f"[{self.place()}] {len(names)} notebooks, {WORKERS} at a time ...", flush=True)
+        names = sorted(names, key=lambda name: -self.seconds.get(name, math.inf))
+        with ThreadPoolExecutor(WORKERS) as pool:
+            futures = {pool.submit(timed, self.steps[name]): name for name in names}
+            try:
+                for future in as_completed(futures):
+                    self.tell(futures[future], *future.result())
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def tell(self, name: str, note: str | None, took: float) -> None:
+        place = self.place()
+        self.rest.remove(name)
         if note is None:
             self.seconds[name] = round(took, 1)
             self.file.write_text(json.dumps(self.seconds, indent=1))
-        so_far, left = time.monotonic() - self.start, self.left()
-        print(f"{place}: {note or f'{took:.0f} s'} ({clock(so_far)} so far{left})", flush=True)
+        so_far = clock(time.monotonic() - self.start)
+        print(f"[{place}] {name}: {note or f'{took:.0f} s'} ({so_far} so far{self.left()})", flush=True)
+
+    def place(self) -> str:
+        return f"{len(self.steps) - len(self.rest) + 1}/{len(self.steps)}"
 
     def left(self) -> str:
-        rest = self.names[self.done :]
-        known = [self.seconds[name] for name in rest if name in self.seconds]
-        if not rest or not known:
-            return f", {len(rest)} steps left" if rest else ""
-        return f", at most about {clock(sum(known) * len(rest) / len(known))} left"
+        known = [self.seconds[name] for name in self.steps if name in self.seconds]
+        if not self.rest or not known:
+            return ""
+        guess = sum(known) / len(known)
+        seconds = [self.seconds.get(name, guess) / (WORKERS if "notebook" in name else 1) for name in self.rest]
+        return f", about {clock(sum(seconds))} left"
+
+
+def timed(step: Step) -> tuple[str | None, float]:
+    start = time.monotonic()
+    return step(), time.monotonic() - start
 
 
 def clock(seconds: float) -> str:
@@ -141,10 +177,7 @@ def execute(name: str, package: str) -> str | None:
     stamp.unlink(missing_ok=True)
     part = EXECUTED / f"{name}.part.ipynb"
     try:
-        with quiet_stderr(BUILD / "kernels.log"):
-            papermill.execute_notebook(
-                source, part, PARAMETERS, cwd=NOTEBOOKS, progress_bar=False, kernel_name="python3"
-            )
+        papermill.execute_notebook(source, part, PARAMETERS, cwd=NOTEBOOKS, progress_bar=False, kernel_name="python3")
     except papermill.PapermillExecutionError as error:
         told = [f"notebooks/{name}.ipynb failed in cell In[{error.exec_count}]:", *error.traceback]
         raise BuildError(strip_ansi("\n".join(told))) from None
@@ -232,15 +265,21 @@ def main() -> int:
     try:
         names = chapters()
         package = package_digest(*(ROOT / "experiments").rglob("*.*"), *(ROOT / "results").glob("*.json"))
-        steps: dict[str, Callable[[], str | None]] = {}
-        if not committed:
-            steps["train a small LightM-UNet"] = train
-            steps |= {f"notebook {name}": lambda name=name: execute(name, package) for name in names}
-        steps["lay out the pages"] = lambda: stage(folder, names, committed)
-        steps["build the pages"] = lambda: build_pages(folder, out, BUILD / "jupyter-book.log")
-        progress = Progress(list(steps))
-        for name, step in steps.items():
-            progress.run(name, step)
+        notebooks = {} if committed else {f"notebook {name}": partial(execute, name, package) for name in names}
+        before = {} if committed else {"train a small LightM-UNet": train}
+        after = {
+            "lay out the pages": partial(stage, folder, names, committed),
+            "build the pages": partial(build_pages, folder, out, BUILD / "jupyter-book.log"),
+        }
+        progress = Progress({**before, **notebooks, **after})
+        for name in before:
+            progress.one(name)
+        share = str(CORES // WORKERS)
+        os.environ |= {"OMP_NUM_THREADS": share, "NUMBA_NUM_THREADS": share}
+        with quiet_stderr(BUILD / "kernels.log"):
+            progress.together(list(notebooks))
+        for name in after:
+            progress.one(name)
     except BuildError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
