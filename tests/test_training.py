@@ -4,6 +4,8 @@ import csv
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -67,7 +69,7 @@ def test_a_run_leaves_what_a_reader_needs(whole):
     assert record["test"]["size"] == [16, 16] and record["test_native"]["size"] == "native"
     split_test = {case["case"] for case in record["test_native"]["cases"]}
     assert len(split_test) == 4
-    assert record["best"]["val_dsc"] == max(row["val_dsc"] for row in record["curve"])
+    assert record["best"]["val_dsc"] == max(row["val_dsc"] for row in record["curve"]) > 0.5
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(whole, tmp_path):
@@ -155,7 +157,7 @@ def test_nothing_is_overwritten_and_a_resume_that_does_not_fit_names_the_differe
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     with pytest.raises(LightMError, match="exists already; go on in it with --resume"):
         Trainer(tiny_config(), out)
-    with pytest.raises(LightMError, match=r"optim\.lr is 0\.02, there 0\.01"):
+    with pytest.raises(LightMError, match=r"optim\.lr is 0\.02, there 0\.03"):
         Trainer(tiny_config(optim__lr=0.02), out, resume=True)
     with pytest.raises(LightMError, match=r"model\.name is \"paper-conv3\", there \"lightm-unet\""):
         Trainer(tiny_config(model__name="paper-conv3", model__options={}), out, resume=True)
@@ -219,3 +221,23 @@ def test_processes_share_each_batch_and_every_case_comes_once_a_pass():
     drawn = [i for [part] in alone for i in part]
     assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
     assert drawn[:10] != drawn[10:]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="debug_launcher forks")
+def test_two_processes_give_what_one_gives_to_rounding(whole, tmp_path):
+    (tmp_path / "tiny.toml").write_text(tiny_config().to_toml())
+    script = (
+        "import sys\n"
+        "import accelerate, torch, torch._dynamo, lightm.training\n"  # once, not in each process
+        "from lightm.cli import main\n"
+        "accelerate.debug_launcher(main, args=(sys.argv[1:],), num_processes=2)\n"
+    )
+    command = [sys.executable, "-c", script, "train", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    record = load_record(tmp_path / "run" / "record.json")
+    assert record["cost"]["processes"] == 2
+    for row, expected in zip(record["curve"], whole[1]["curve"], strict=True):
+        assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-4)
+        assert row["val_dsc"] == pytest.approx(expected["val_dsc"], abs=0.01)
+    assert [case["case"] for case in record["test"]["cases"]] == [case["case"] for case in whole[1]["test"]["cases"]]

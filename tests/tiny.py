@@ -11,7 +11,7 @@ from lightm.config import Config, config_from_dict
 from lightm.data.phantoms import Phantoms
 from lightm.training import Trainer
 
-MODEL = {"width": 4, "depths": [1], "bottleneck_depth": 1, "d_state": 4}
+MODEL = {"width": 8, "depths": [1], "bottleneck_depth": 1, "d_state": 4}
 
 
 def tiny_config(**changes) -> Config:
@@ -20,7 +20,7 @@ def tiny_config(**changes) -> Config:
         "name": "tiny",
         "data": {"size": [16, 16], "options": {"cases": 20, "size": 24}},
         "model": {"options": MODEL},
-        "optim": {"lr": 0.01},
+        "optim": {"lr": 0.03},
         "train": {"epochs": 3, "batch_size": 4},
     }
     for key, value in changes.items():
