@@ -355,7 +355,7 @@ y = recurrence(A_bar, B_bar, one, u)
 assert torch.allclose(M @ u, y) and torch.allclose(convolve(u, K), y)
 
 # %% [markdown]
-# A CNN has kernels of 3 or 7 weights. This one is as long as the image row and has $3N + 1$ parameters whatever the
+# A CNN has kernels that are 3 or 7 pixels wide. This one is as long as the image row and has $3N + 1$ parameters whatever the
 # length. The price is its shape: a sum of exponentials.
 #
 # A kernel of length $L$ costs $L^2$ multiplications if it is applied directly. The fast Fourier transform turns a
@@ -365,8 +365,8 @@ assert torch.allclose(M @ u, y) and torch.allclose(convolve(u, K), y)
 show_source(convolve_fft)
 
 # %% [markdown]
-# Now the claim of this section for real systems: a full matrix, a real diagonal, a complex diagonal, each with every
-# rule, on the row through the lungs. Four ways to compute, one result.
+# Now the claim of this section for larger systems: a full matrix, a real diagonal, a complex diagonal, each with the three
+# rules that don't explode, on the row through the lungs. Four ways to compute, one result.
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -395,7 +395,7 @@ assert worst < 1e-12
 #
 # $$ H(z) = \sum_k K_k z^{-k} = C\,(I - \bar A/z)^{-1}\bar B + D, \qquad z = e^{i\omega}. $$
 
-# %% mystnb={"image": {"alt": "Magnitude of the transfer function against frequency up to half a cycle a pixel. A single real state is a low-pass filter, the difference of two states a band-pass filter with a low peak, a complex state has a sharp peak at its own frequency"}}
+# %% mystnb={"image": {"alt": "Magnitude of the transfer function against frequency up to half a cycle a pixel. A single real state is a low-pass filter, the difference of two states stops what is constant and lets the rest pass, a complex state has a sharp peak at its own frequency"}}
 frequency = torch.linspace(0, 0.5, 400, dtype=f64)  # cycles a pixel
 z = torch.exp(2j * math.pi * frequency)
 complex_one = torch.ones(1, dtype=torch.complex128)
