@@ -223,7 +223,7 @@ def unetr(
     spatial_dims: int,
     in_channels: int,
     out_channels: int,
-    img_size: Sequence[int] | None = None,
+    img_size: Sequence[int] | int | None = None,
     feature_size: int = 16,
     hidden_size: int = 768,
     mlp_dim: int = 3072,
@@ -231,13 +231,14 @@ def unetr(
 ) -> nn.Module:
     """MONAI's UNETR: images (B, C, *img_size) -> logits (B, K, *img_size). Only for the image size it is built for.
 
-    img_size: divisible by 16; default 512 x 512 or 128 x 128 x 128, the paper's.
+    img_size: one number, or one an axis, divisible by 16; default 512 x 512 or 128 x 128 x 128, the paper's.
     """
     from monai.networks.nets import UNETR
 
     check_spatial_dims(spatial_dims)
     check_counts(in_channels=in_channels, out_channels=out_channels, feature_size=feature_size)
-    size = tuple(img_size) if img_size else {2: (512, 512), 3: (128, 128, 128)}[spatial_dims]
+    size = img_size or {2: 512, 3: 128}[spatial_dims]
+    size = tuple(size) if isinstance(size, Sequence) else (size,) * spatial_dims
     if len(size) != spatial_dims or any(type(n) is not int or n < 16 or n % 16 for n in size):
         raise LightMError(f"img_size={size} must be {spatial_dims} whole numbers divisible by 16, the size of a patch.")
     model = UNETR(
