@@ -128,6 +128,22 @@ def test_a_kill_between_the_two_renames_of_a_checkpoint_loses_nothing(whole, tmp
     assert weights_hash(out) == weights_hash(whole[0])
 
 
+def test_a_run_killed_while_it_scores_the_test_cases_only_scores_them_again(whole, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+
+    def killed(*args, **options):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_finish", killed)
+        with pytest.raises(Killed):
+            train(tiny_config(), out)
+    monkeypatch.setattr(Trainer, "_iteration", killed)
+    record = train(tiny_config(), out, resume=True)
+    assert record["test"] == whole[1]["test"] and record["curve"][-1]["val_dsc"] == whole[1]["curve"][-1]["val_dsc"]
+    assert train(tiny_config(), out, resume=True) == record  # all done: nothing is done again
+
+
 def test_a_batch_run_in_parts_gives_the_same_losses_to_rounding(whole, tmp_path):
     record = train(tiny_config(train__accumulate=2), tmp_path / "run")
     for row, expected in zip(record["curve"], whole[1]["curve"], strict=True):
