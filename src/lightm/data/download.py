@@ -82,8 +82,15 @@ def unpack(archive: Path, out: Path) -> None:
     with tarfile.open(archive) as tar:
         for member in tqdm(tar, "Unpacking", unit="file"):
             parts = Path(member.name).parts[1:]
-            if member.isfile() and parts and not parts[-1].startswith("."):
-                tar.extract(member.replace(name=str(Path(*parts))), out, filter="data")
+            if not member.isfile() or not parts or parts[-1].startswith("."):
+                continue
+            target = out.joinpath(*parts)
+            if not target.resolve().is_relative_to(out.resolve()):
+                raise LightMError(f"{archive} holds {member.name}, which lies outside its folder; it was not unpacked.")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Not tar.extract(..., filter="data"): Python 3.11 has it from 3.11.4 on, and Debian 12 has 3.11.2.
+            with tar.extractfile(member) as packed, target.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked)
 
 
 def write_folder(phantoms: Dataset, out: Path) -> None:
