@@ -66,7 +66,8 @@ def describe_run(record: dict) -> str:
 def describe_times(durations: dict[str, float]) -> str:
     rows = [(f"{{doc}}`../notebooks/{name}`", f"{seconds:.0f}") for name, seconds in durations.items()]
     rows.append(("all chapters", f"{sum(durations.values()):.0f}"))
-    return "## The time each chapter took\n\n" + table(("chapter", "seconds"), rows)
+    note = "The build runs chapters side by side, two where there are two cores; alone, a chapter may take less.\n\n"
+    return "## The time each chapter took\n\n" + note + table(("chapter", "seconds"), rows)
 
 
 def describe_machine(environment: dict) -> str:
