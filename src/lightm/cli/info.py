@@ -1,0 +1,64 @@
+"""lightm info: what is installed, which scan backend runs, which data is there."""
+
+import argparse
+import os
+
+from lightm.cli.parser import AddCommand
+from lightm.errors import LightMError
+
+
+def add(command: AddCommand) -> None:
+    """Declare the command and its arguments."""
+    command(
+        "info",
+        _run,
+        "what is installed, which scan backend runs, which data is there",
+        "Show versions, hardware, scan backends (and why one does not run here), data sets and networks.",
+        "  lightm info",
+    )
+
+
+def _run(args: argparse.Namespace) -> None:
+    import torch
+
+    from lightm.data import list_datasets
+    from lightm.models import list_models
+    from lightm.provenance import hardware, versions
+    from lightm.scan import backends, choose_backend
+
+    def table(title: str, rows: list[tuple[str, ...]]) -> None:
+        widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+        print(f"\n{title}")
+        for *cells, last in rows:
+            print(" ", *(f"{cell:<{width}} " for cell, width in zip(cells, widths, strict=True)), last)
+
+    here, installed = hardware(), versions()
+    print(f"lightm {installed.pop('lightm')}   {', '.join(f'{name} {number}' for name, number in installed.items())}")
+    threads = f"{here['cores']} cores, {here['threads']} threads"
+    print(f"{here['cpu']}, {threads}; GPU: {here['gpu'] or 'none'}; {here['system']}")
+
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    chosen, _ = choose_backend(torch.empty(0, device=device))
+    state = {True: "ready", False: "not here"}
+    rows = [(n, "in use" if n == chosen else state[s.available], s.reason) for n, s in backends(device).items()]
+    table(f"selective scan on {device}", rows)
+    home = os.environ.get("LIGHTM_DATA")
+    table(
+        f"data sets (files under LIGHTM_DATA{f' = {home}' if home else ', which is not set'})",
+        [(info.name, *_found(info)) for info in list_datasets()],
+    )
+    table("networks", [(info.name, f"{info.summary} ({info.paper_section})") for info in list_models()])
+
+
+def _found(info) -> tuple[str, str]:
+    """Whether a data set is there, and what it is or how to get it, in a few words."""
+    from lightm.data import load_dataset
+
+    if info.name == "folder":
+        return "yours", info.summary
+    try:
+        return "ready", f"{info.summary}; {len(load_dataset(info.name))} cases"
+    except LightMError as error:
+        damaged = "damaged" in str(error) or "missing in" in str(error)
+        script = f"python data_scripts/{info.name.replace('-', '_')}.py --help"
+        return "damaged" if damaged else "missing", f"{info.summary}; get it: {script}"

@@ -1,0 +1,57 @@
+"""lightm train: train the network of a recipe."""
+
+import argparse
+from pathlib import Path
+
+from lightm.cli.parser import AddCommand
+
+
+def add(command: AddCommand) -> None:
+    """Declare the command and its arguments."""
+    sub = command(
+        "train",
+        _run,
+        "train the network of a recipe and score it on held-out cases",
+        """\
+Train the network that a recipe (experiments/*.toml) describes. The run folder then holds
+
+  config.toml  split.json      the recipe with every key, and which case was used for what
+  last/  best/                 checkpoints: the newest, and the best on the validation cases
+  log.csv  curves.png          one row an epoch, and their picture
+  record.json                  everything measured, with the scores of each held-out test case
+
+Ctrl-C stops after the current iteration and saves; --resume goes on from there (also after a
+crash) and ends with the very weights that an uninterrupted run has.""",
+        """\
+  lightm train experiments/smoke.toml
+  lightm train experiments/smoke.toml --out runs/wide train.epochs=3 model.options.width=32
+  lightm train experiments/smoke.toml --resume""",
+    )
+    sub.add_argument("recipe", type=Path, help="a file of experiments/, or a record of results/ to run again")
+    sub.add_argument(
+        "settings",
+        nargs="*",
+        default=[],
+        metavar="key=value",
+        help="change the recipe, e.g. optim.lr=1e-4",
+    )
+    sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder to make (default: runs/NAME)")
+    sub.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+
+
+def _run(args: argparse.Namespace) -> None:
+    import logging
+
+    from lightm.config import load_config
+    from lightm.results import format_scores
+    from lightm.training import Trainer
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("lightm").setLevel(logging.INFO)
+    config = load_config(args.recipe, args.settings)
+    out = args.out or Path("runs") / config.name
+    record = Trainer(config, out, resume=args.resume).fit()
+    print(f"{out}: best validation DSC {record['best']['val_dsc']:.4f} in epoch {record['best']['epoch']}")
+    for part, title in (("test", "test"), ("test_native", "test at native size")):
+        if part in record:
+            print(format_scores(title, record[part]))
