@@ -134,8 +134,15 @@ def _(u, delta, A, B, C, D=None, z=None, *args, out_shape=None, **kwargs) -> int
     return forward_flops(batch, length, channels, A[1], D is not None, z is not None)
 
 
+def backward_flops(batch: int, length: int, channels: int, d_state: int, has_D: bool, has_z: bool) -> int:
+    """The same for the backward pass, which computes the states a second time.
+
+    A state: recomputed (5), g = dy C + g (2), a g (1), a g h (1), and five sums (2 each).
+    """
+    return batch * length * channels * (19 * d_state + 4 + 2 * has_D + 4 * has_z)
+
+
 @register_flop_formula(torch.ops.lightm.selective_scan_backward)
 def _(grad_y, grad_last_state, u, delta, A, B, C, D=None, z=None, *args, out_shape=None, **kwargs) -> int:
-    # A state: recomputed (5), g = dy C + g (2), a g (1), a g h (1), and five sums (2 each).
     batch, length, channels = u
-    return batch * length * channels * (19 * A[1] + 4 + 2 * (D is not None) + 4 * (z is not None))
+    return backward_flops(batch, length, channels, A[1], D is not None, z is not None)
