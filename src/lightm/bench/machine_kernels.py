@@ -1,0 +1,35 @@
+"""The three loops that measure a CPU, on the vectors of lightm.scan.simd."""
+
+from lightm.scan.simd import kernel, lanes, load, store, zeros
+from lightm.scan.simd_math import exp2
+
+PARTS = 8  # vectors in flight: as many as hide the latency of a multiply-add, and fit in the registers of AVX2
+
+
+@kernel
+def exponentials(x, rounds):
+    """x <- 2**(x - 1), `rounds` times, for an array of PARTS vectors; it runs towards 1."""
+    one = zeros(x, 8) + 1.0
+    value = load(x, 0, 8)
+    for _ in range(rounds):
+        value = exp2(value - one)
+    store(x, 0, value)
+
+
+@kernel
+def multiply_adds(x, rounds):
+    """x <- x / 2 + 1/4, `rounds` times, for an array of PARTS vectors."""
+    half = zeros(x, 1) + 0.5
+    quarter = zeros(x, 1) + 0.25
+    value = load(x, 0, 8)
+    for _ in range(rounds):
+        value = value * half + quarter
+    store(x, 0, value)
+
+
+@kernel
+def add(a, b, c):
+    """c = a + b."""
+    step = lanes(a)
+    for i in range(0, a.size, step):
+        store(c, i, load(a, i, 1) + load(b, i, 1))
