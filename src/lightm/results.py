@@ -42,7 +42,7 @@ _SHAPE: dict[str, Any] = {
 
 def check_record(record: Any, where: str = "the record") -> dict[str, Any]:
     """The record itself if it is whole and consistent; else LightMError naming what is missing or wrong."""
-    _check(record, _SHAPE, where, "")
+    check_shape(record, _SHAPE, where)
     if record["schema"] != SCHEMA:
         raise LightMError(f"{where} has schema {record['schema']}; this version of lightm reads schema {SCHEMA}.")
     config_from_dict(record["config"])  # raises for a key that no recipe has
@@ -101,7 +101,8 @@ def write_json(value: Any, path: str | Path) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def _check(value: Any, shape: Any, where: str, key: str) -> None:
+def check_shape(value: Any, shape: Any, where: str, key: str = "") -> None:
+    """Raise LightMError unless `value` has the type `shape`, or every key of it, each of its type, if it is a table."""
     kind = dict if isinstance(shape, dict) else shape
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise LightMError(
@@ -111,7 +112,7 @@ def _check(value: Any, shape: Any, where: str, key: str) -> None:
         for name, inner in shape.items():
             if name not in value:
                 raise LightMError(f"{where} lacks {f'{key}.{name}'.lstrip('.')}.")
-            _check(value[name], inner, where, f"{key}.{name}".lstrip("."))
+            check_shape(value[name], inner, where, f"{key}.{name}".lstrip("."))
 
 
 def _check_scores(evaluation: dict[str, Any], where: str) -> None:

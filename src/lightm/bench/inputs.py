@@ -8,8 +8,7 @@ from torch import Tensor
 
 from lightm.errors import LightMError
 
-NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
-LAYOUTS = ("tokens", "channels")  # (B, L, D), or (B, D, L)
+INPUTS = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,9 @@ class Shape:
         """`B,D,L,N`, four whole numbers above 0; else LightMError."""
         parts = text.replace(" ", "").split(",")
         if len(parts) != 4 or not all(part.isdigit() and int(part) > 0 for part in parts):
-            raise LightMError(f"{text!r} is not a shape; write B,D,L,N, four whole numbers above 0, as in 1,64,65536,16.")
+            raise LightMError(
+                f"{text!r} is not a shape; write B,D,L,N, four whole numbers above 0, as in 1,64,65536,16."
+            )
         return cls(*map(int, parts))
 
     @property

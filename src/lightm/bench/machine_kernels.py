@@ -3,17 +3,18 @@
 from lightm.scan.simd import kernel, lanes, load, store, zeros
 from lightm.scan.simd_math import exp2
 
-PARTS = 8  # vectors in flight: as many as hide the latency of a multiply-add, and fit in the registers of AVX2
+PARTS = 8  # vectors at a time: as many as hide the latency of a multiply-add, and fit in the registers of AVX2
 
 
 @kernel
 def exponentials(x, rounds):
-    """x <- 2**(x - 1), `rounds` times, for an array of PARTS vectors; it runs towards 1."""
-    one = zeros(x, 8) + 1.0
-    value = load(x, 0, 8)
+    """The sum of 2**x over an array, `rounds` times; two vectors at a time leave registers for the polynomial."""
+    step = 2 * lanes(x)
+    total = zeros(x, 2)
     for _ in range(rounds):
-        value = exp2(value - one)
-    store(x, 0, value)
+        for i in range(0, x.size, step):
+            total = total + exp2(load(x, i, 2))
+    store(x, 0, total)
 
 
 @kernel

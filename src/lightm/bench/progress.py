@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 Say = Callable[[str], None]
+EVERY = 5.0  # seconds between two lines
 
 
 def on_stderr(line: str) -> None:
@@ -15,35 +16,23 @@ def on_stderr(line: str) -> None:
 
 
 class Plan:
-    """The calls that are still to come, each with the seconds it should take, and so the time that is left.
-
-    `work` is any measure of a call's size; a contender's seconds a unit are those of its latest call.
-    """
+    """How much each contender has still to do, and its pace, so about how long it will be."""
 
     def __init__(self, say: Say):
         self.say = say
-        self.waiting: list[tuple[str, float]] = []  # (contender, work)
-        self.pace: dict[str, float] = {}
-        self.told = 0.0
+        self.work: dict[str, float] = {}  # to do, in any unit
+        self.pace: dict[str, float] = {}  # seconds a unit, by the latest call
+        self.told = time.monotonic() - EVERY
 
-    def add(self, contender: str, work: float, calls: int) -> None:
-        """`calls` more calls of this size."""
-        self.waiting += [(contender, work)] * calls
+    def expect(self, name: str, work: float) -> None:
+        """Work to come; a negative amount is work that will not be done."""
+        self.work[name] = max(self.work.get(name, 0.0) + work, 0.0)
 
-    def drop(self, contender: str, work: float) -> None:
-        """They will not be made."""
-        self.waiting = [item for item in self.waiting if item != (contender, work)]
-
-    def done(self, contender: str, work: float, seconds: float, where: str) -> None:
-        """One was made; says so if the last line is a while ago."""
-        self.pace[contender] = seconds / work
-        if (contender, work) in self.waiting:
-            self.waiting.remove((contender, work))
-        if time.monotonic() - self.told > 5:
+    def done(self, name: str, work: float, seconds: float, where: str) -> None:
+        """A call was made and took so long; says so unless the last line is a moment old."""
+        self.expect(name, -work)
+        self.pace[name] = seconds / work
+        if time.monotonic() - self.told >= EVERY:
             self.told = time.monotonic()
-            self.say(f"{where}, {contender}: {seconds:.3g} s a call; {self.left()} left")
-
-    def left(self) -> str:
-        """About how long what is known of will take."""
-        seconds = sum(self.pace.get(contender, 0.0) * work for contender, work in self.waiting)
-        return f"about {tqdm.format_interval(seconds)}"
+            left = sum(work * self.pace.get(other, 0.0) for other, work in self.work.items())
+            self.say(f"{where}: {name} {seconds:.3g} s a call; about {tqdm.format_interval(left)} left")
