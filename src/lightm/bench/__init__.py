@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {"bench_scan": "scan", "bench_step": "step", "step_parts": "parts", "PARTS": "parts"}
-__all__ = list(_HOMES)  # noqa: PLE0604
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ independent ones to keep the units busy. The best of a few tries counts: a roof 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
@@ -34,9 +35,10 @@ def machine(device: torch.device) -> Machine:
     if device.type == "cuda":
         return _gpu(device)
     from lightm.bench import machine_kernels as kernels  # numba takes a while to import
+    from lightm.scan.simd import lanes_of
 
-    exponentials = _rate(kernels.exponentials, 2**15)
-    operations = 2 * _rate(kernels.multiply_adds, 2**19)
+    exponentials = _rate(kernels.exponentials, 2**14, 4096)  # 16 KiB, in the fastest cache
+    operations = 2 * _rate(kernels.multiply_adds, 2**23, kernels.PARTS * lanes_of(np.float32))
     return Machine(exponentials, operations, _triad(kernels), "measured in numba: exp2, multiply-adds, and c = a + b")
 
 
@@ -51,13 +53,9 @@ def _best(tasks: list[Callable[[], None]]) -> float:
     return min(seconds)
 
 
-def _rate(kernel: Callable, rounds: int) -> float:
-    """Values a second that `kernel(array, rounds)` makes of an array of PARTS vectors, on every thread."""
-    from lightm.bench.machine_kernels import PARTS
-    from lightm.scan.simd import lanes_of
-
+def _rate(kernel: Callable, rounds: int, size: int) -> float:
+    """Values a second that `kernel(array, rounds)` makes of an array of `size` numbers, on every thread."""
     count = torch.get_num_threads()
-    size = PARTS * lanes_of(np.float32)
     arrays = [np.full(size, -0.5, np.float32) for _ in range(count)]
     return count * size * rounds / _best([partial(kernel, array, rounds) for array in arrays])
 
@@ -66,7 +64,7 @@ def _triad(kernels) -> float:
     """Bytes a second of c = a + b, two read and one written as in the scan."""
     a, b, c = (np.zeros(TRIAD, np.float32) for _ in range(3))
     cuts = np.linspace(0, TRIAD, torch.get_num_threads() + 1).astype(int) // 256 * 256
-    parts = [slice(first, last) for first, last in zip(cuts[:-1], cuts[1:], strict=True)]
+    parts = [slice(first, last) for first, last in pairwise(cuts)]
     return 3 * a.nbytes / _best([partial(kernels.add, a[part], b[part], c[part]) for part in parts])
 
 
@@ -84,5 +82,5 @@ def _gpu(device: torch.device) -> Machine:
         end.record()
         torch.cuda.synchronize(device)
         seconds.append(start.elapsed_time(end) / 1e3)
-    how = f"bytes measured by a copy; 16 exponentials and 128 multiply-adds a multiprocessor and clock at {clock / 1e9:.2f} GHz"
+    how = f"bytes: a copy; 16 exponentials, 128 multiply-adds a multiprocessor and clock, {clock / 1e9:.2f} GHz"
     return Machine(16 * per_second, 256 * per_second, 2 * a.nbytes / min(seconds), how)

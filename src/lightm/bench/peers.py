@@ -58,7 +58,7 @@ def ours(device: torch.device, names: list[str] | None = None) -> list[Contender
             raise LightMError(f"Unknown scan backend {name!r}. {suggest(name, known)}")
     found: list[Contender | Absent] = []
     for name, status in known.items():
-        if names is None and not status.available or names is not None and name not in names:
+        if name not in names if names is not None else not status.available:
             continue
         label = f"lightm {name}"
         if status.available:

@@ -6,10 +6,10 @@ import shutil
 import subprocess
 import tempfile
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 import lightm
@@ -50,7 +50,7 @@ def _library() -> ctypes.CDLL:
 
 @torch.no_grad()
 def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor) -> Tensor:
-    """The output (B, L, D) for contiguous float32 inputs (B, L, D), (D, N), (B, L, N), (D,); threads share the channels."""
+    """y (B, L, D) for contiguous float32 tensors (B, L, D), (D, N), (B, L, N), (D,); threads share the channels."""
     batch, L, channels = u.shape
     N = A.shape[1]
     y = torch.empty_like(u)
@@ -63,5 +63,5 @@ def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, d
     count = min(torch.get_num_threads(), channels)
     cuts = [ctypes.c_long(channels * i // count) for i in range(count + 1)]
     call = _library().serial_scan
-    threads.run([partial(call, *pointers, *sizes, first, last) for first, last in zip(cuts, cuts[1:], strict=False)])
+    threads.run([partial(call, *pointers, *sizes, first, last) for first, last in pairwise(cuts)])
     return y
