@@ -12,9 +12,9 @@ from lightm.optim import build_optimizer, learning_rate
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 
 
-def decayed(model):
+def decayed(model, decay="matrices"):
     """Names of the parameters that weight decay reaches."""
-    optimizer = build_optimizer(model, OptimConfig(weight_decay=0.1))
+    optimizer = build_optimizer(model, OptimConfig(weight_decay=0.1, decay=decay))
     reached = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
     every = [p for group in optimizer.param_groups for p in group["params"]]
     assert len(every) == len({id(p) for p in every}) == sum(1 for p in model.parameters() if p.requires_grad)
@@ -45,6 +45,7 @@ def test_vectors_and_marked_parameters_are_spared():
     model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
     model[2].weight._no_weight_decay = True
     assert decayed(model) == {"0.weight"}
+    assert decayed(model, "all") == {name for name, _ in model.named_parameters()}
 
 
 def test_the_learning_rate_follows_the_poly_course():

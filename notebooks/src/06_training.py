@@ -48,7 +48,7 @@ run = check_profile(
     profile,
     {
         "smoke": {"recipe": "smoke", "dsc": 0.9},
-        "paper": {"recipe": "paper-2d", "dsc": 0.0},  # how far the paper's settings get is what that run finds out
+        "paper": {"recipe": "paper", "dsc": 0.0},  # how far the paper's settings get is what that run finds out
     },
 )
 recipes = Path("../experiments")
@@ -74,10 +74,10 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # the small one that the page you read was made with.
 
 # %%
-recipe = {name: load_config(recipes / f"{name}.toml") for name in ("paper-2d", "smoke")}
+recipe = {name: load_config(recipes / f"{name}.toml") for name in ("paper", "smoke")}
 shown = ["data.name", "data.size", "optim.name", "optim.lr", "optim.momentum", "optim.weight_decay", "optim.power"]
 shown += ["optim.warmup", "optim.clip", "train.epochs", "train.batch_size", "train.precision", "data.augment"]
-print(f"{'':<20}{'paper-2d':<22}smoke")
+print(f"{'':<20}{'paper':<22}smoke")
 for key in shown:
     sgd_only = key == "optim.momentum"
     paper, smoke = (
@@ -85,7 +85,7 @@ for key in shown:
     )
     print(f"{key:<20}{paper:<22}{smoke}")
 
-config = recipe["paper-2d"]
+config = recipe["paper"]
 assert config.optim.name.upper() == setting("optimiser", 2).value
 assert config.optim.lr == float(setting("learning rate", 2).value[0])
 assert config.train.epochs == setting("epochs", 2).value[0]
@@ -261,7 +261,7 @@ fig, ax = plt.subplots()
 for power in (0.5, 2.0):
     ax.plot(np.linspace(0, 1, K), np.linspace(1, 0, K) ** power, color="gray", linewidth=1, linestyle=":")
     ax.text(0.5, 0.5**power + 0.02, f"power {power}", color="gray", fontsize=10)
-for name, line in (("paper-2d", "-"), ("cxr-192", "--")):
+for name, line in (("paper", "-"), ("cxr-192", "--")):
     optim = load_config(recipes / f"{name}.toml").optim
     course = [learning_rate(k, K, optim) / optim.lr for k in range(K)]
     ax.plot(np.arange(K) / K, course, line, label=name)
@@ -269,7 +269,7 @@ ax.set(xlabel="part of the training done", ylabel="learning rate / $\\eta_0$")
 ax.legend()
 plt.show()
 
-optim = recipe["paper-2d"].optim
+optim = recipe["paper"].optim
 assert learning_rate(0, K, optim) == optim.lr and 0 < learning_rate(K - 1, K, optim) < 0.01 * optim.lr
 
 # %% [markdown]
@@ -561,7 +561,7 @@ for path in sorted((runs / "first").iterdir()):
 half = None  # your answer
 
 # %%
-falls = np.array([learning_rate(k, 10_000, recipe["paper-2d"].optim) for k in range(10_000)])
+falls = np.array([learning_rate(k, 10_000, recipe["paper"].optim) for k in range(10_000)])
 right = (falls > falls[0] / 2).mean()
 print("Replace None by your answer." if half is None else "Right." if abs(half - right) < 0.002 else "Not yet.")
 

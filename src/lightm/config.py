@@ -65,8 +65,11 @@ class ModelConfig:
 class OptimConfig:
     name: str = _setting("adamw", "optimiser", choices=("sgd", "adam", "adamw"))
     lr: float = _setting(1e-3, "learning rate at its highest", above=0)
-    weight_decay: float = _setting(
-        0.01, "weight decay of matrices; norms, biases and `_no_weight_decay` are spared", low=0
+    weight_decay: float = _setting(0.01, "weight decay: sgd, adam add it to the gradient, adamw takes it off", low=0)
+    decay: str = _setting(
+        "matrices",
+        "which parameters decay; matrices: norms, biases and `_no_weight_decay` are spared",
+        choices=("matrices", "all"),
     )
     momentum: float = _setting(0.9, "sgd: momentum", low=0, high=1)
     nesterov: bool = _setting(False, "sgd: Nesterov momentum")

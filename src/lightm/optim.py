@@ -11,14 +11,14 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
 
     Vectors (biases, norms, per-channel factors) are never decayed, nor tables of biases or positions (transformers),
     nor a parameter marked `_no_weight_decay`, as Mamba marks A_log and D: pulling those to zero would change the time
-    constants of the state, not a weight's size.
+    constants of the state, not a weight's size. With decay = "all" every parameter decays, as in the authors' trainer.
     """
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             table = "position" in name.rpartition(".")[2]
             spared = parameter.ndim < 2 or table or getattr(parameter, "_no_weight_decay", False)
-            groups[not spared].append(parameter)
+            groups[config.decay == "all" or not spared].append(parameter)
     params = [
         {"params": members, "weight_decay": config.weight_decay if decays else 0.0}
         for decays, members in groups.items()
