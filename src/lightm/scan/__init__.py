@@ -46,17 +46,16 @@ def selective_scan(
     """
     _check(u, delta, A, B, C, D, z, delta_bias)
     tensors = (u, delta, A, B, C, D, z, delta_bias)
-    dtype = torch.float64 if any(t is not None and t.dtype == torch.float64 for t in tensors) else torch.float32
-    u_, delta_, A_, B_, C_, D_, z_, bias_ = (None if t is None else t.to(dtype) for t in tensors)
     if backend == "reference":
+        dtype = ops.arithmetic_dtype(*tensors)
         with torch.autocast(u.device.type, enabled=False):
-            y, last_state = reference.scan(u_, delta_, A_, B_, C_, D_, z_, bias_, delta_softplus)
+            y, last_state = reference.scan(*(None if t is None else t.to(dtype) for t in tensors), delta_softplus)
+        y = y.to(u.dtype)
     else:
-        u_, delta_, B_, C_, z_ = (None if t is None else t.transpose(1, 2) for t in (u_, delta_, B_, C_, z_))
+        u_, delta_, B_, C_, z_ = (None if t is None else t.transpose(1, 2) for t in (u, delta, B, C, z))
         differentiate = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-        y, last_state, _ = ops.scan(u_, delta_, A_, B_, C_, D_, z_, bias_, delta_softplus, differentiate, backend)
+        y, last_state, _ = ops.scan(u_, delta_, A, B_, C_, D, z_, delta_bias, delta_softplus, differentiate, backend)
         y = y.transpose(1, 2)  # (B, L, D) -> (B, D, L), a view
-    y = y.to(u.dtype)
     return (y, last_state) if return_last_state else y
 
 
@@ -67,7 +66,7 @@ def backends(device: str | torch.device = "cpu") -> dict[str, BackendStatus]:
 
 def choose_backend(u: Tensor, backend: str = "auto") -> tuple[str, str]:
     """The (name, why) of the backend that `selective_scan(u, ..., backend=backend)` runs."""
-    return registry.choose(backend, u.device)
+    return registry.choose(backend, u.device, ops.arithmetic_dtype(u))
 
 
 def _check(

@@ -3,8 +3,14 @@
 As operators they have shapes on the meta device, stay whole under torch.compile and torch.export, and are counted by
 torch.utils.flop_counter. Here time comes before channels; `lightm.scan.selective_scan` is the public face.
 
-    u, delta, z: (B, L, D)   A: (D, N)   B, C: (B, L, N)   D, delta_bias: (D,), all of one dtype, float32 or float64
+    u, delta, z: (B, L, D)   A: (D, N)   B, C: (B, L, N)   D, delta_bias: (D,), each of any floating dtype
+
+y has u's dtype, every gradient its input's. The last state and what is kept for backward have the dtype of the
+arithmetic, float32 or float64. A backend gets all tensors in that dtype, unless it sets `READS_ANY_DTYPE`, because it
+converts in registers what would otherwise be copied through memory.
 """
+
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -27,6 +33,23 @@ torch.library.define(
 )
 
 
+def arithmetic_dtype(*tensors: Tensor | None) -> torch.dtype:
+    """float64 if any tensor has it, else float32."""
+    return torch.float64 if any(x is not None and x.dtype == torch.float64 for x in tensors) else torch.float32
+
+
+def _choose(backend: str, *tensors: Tensor | None) -> ModuleType:
+    return registry.module(registry.choose(backend, tensors[0].device, arithmetic_dtype(*tensors))[0])
+
+
+def _readable(module: ModuleType, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+    """The tensors in the dtype that the backend reads."""
+    if getattr(module, "READS_ANY_DTYPE", False):
+        return tensors
+    dtype = arithmetic_dtype(*tensors)
+    return tuple(None if x is None else x.to(dtype) for x in tensors)
+
+
 @torch.library.impl("lightm::selective_scan", "CompositeExplicitAutograd")
 def _scan(
     u: Tensor,
@@ -42,18 +65,23 @@ def _scan(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y (B, L, D), the last state (B, D, N), and what the backend's backward wants kept (`keep_states`)."""
-    module = registry.module(registry.choose(backend, u.device)[0])
+    tensors = (u, delta, A, B, C, D, z, delta_bias)
+    module = _choose(backend, *tensors)
     with torch.autocast(u.device.type, enabled=False):
-        return module.forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states)
+        y, *states = module.forward(*_readable(module, *tensors), delta_softplus, keep_states)
+    return y.to(u.dtype), *states
 
 
 @torch.library.register_fake("lightm::selective_scan")
 def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states, backend):
     batch, length, channels = u.shape
     d_state = A.shape[1]
-    module = registry.module(registry.choose(backend, u.device)[0])
+    tensors = (u, delta, A, B, C, D, z, delta_bias)
+    dtype = arithmetic_dtype(*tensors)
+    module = _choose(backend, *tensors)
     states = module.states_shape(batch, length, channels, d_state) if keep_states else (0,)
-    return u.new_empty(batch, length, channels), u.new_empty(batch, channels, d_state), u.new_empty(states)
+    last_state, kept = u.new_empty(batch, channels, d_state, dtype=dtype), u.new_empty(states, dtype=dtype)
+    return u.new_empty(batch, length, channels), last_state, kept
 
 
 @torch.library.impl("lightm::selective_scan_backward", "CompositeExplicitAutograd")
@@ -73,17 +101,20 @@ def _scan_backward(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of u, delta, A, B, C, D, z, delta_bias; an empty tensor for an input that is None."""
-    module = registry.module(registry.choose(backend, u.device)[0])
-    inputs = (u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    tensors = (u, delta, A, B, C, D, z, delta_bias)
+    module = _choose(backend, *tensors)
     with torch.autocast(u.device.type, enabled=False):
-        grads = module.backward(grad_y, grad_last_state, *inputs, states)
-    return tuple(u.new_empty(0) if grad is None else grad for grad in grads)
+        # The states, of the arithmetic's dtype, go along so that grad_y is converted to it even if it is narrower.
+        grad_y, grad_last_state, _, *inputs = _readable(module, grad_y, grad_last_state, states, *tensors)
+        grads = module.backward(grad_y, grad_last_state, *inputs, delta_softplus, states)
+    pairs = zip(grads, tensors, strict=True)
+    return tuple(u.new_empty(0) if grad is None else grad.to(x.dtype) for grad, x in pairs)
 
 
 @torch.library.register_fake("lightm::selective_scan_backward")
 def _(grad_y, grad_last_state, u, delta, A, B, C, D, z, delta_bias, delta_softplus, states, backend):
     def like(x):
-        return u.new_empty(0 if x is None else x.shape)
+        return u.new_empty(0) if x is None else x.new_empty(x.shape)
 
     return tuple(like(x) for x in (u, delta, A, B, C, D, z, delta_bias))
 

@@ -56,8 +56,11 @@ def status(name: str, device: torch.device) -> BackendStatus:
     return BackendStatus(not reason, reason or BACKENDS[name])
 
 
-def choose(name: str, device: torch.device) -> tuple[str, str]:
-    """The backend that tensors of `device` get, and why. Raises LightMError if `name` is unknown or can't run there."""
+def choose(name: str, device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[str, str]:
+    """The backend that a scan of arithmetic `dtype` on `device` gets, and why.
+
+    Raises LightMError if `name` is unknown or can't run there.
+    """
     if name == "auto":
         candidates = PREFERENCE.get(device.type, PREFERENCE["other"])
     elif name in BACKENDS:
