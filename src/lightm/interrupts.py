@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 
@@ -12,12 +13,20 @@ class Interrupted(KeyboardInterrupt):
 
 class StopRequests:
     """Within this context the first SIGINT or SIGTERM makes `asked` true and calls `announce`; the second one acts as
-    it always did. Signals reach Python's main thread only; elsewhere nothing is caught."""
+    it always did. Signals reach Python's main thread only; elsewhere nothing is caught.
 
-    def __init__(self, announce: Callable[[], None]):
-        self.asked = False
+    deadline: on the clock of `time.monotonic`; from then on `asked` is true without any signal. None: never.
+    """
+
+    def __init__(self, announce: Callable[[], None], deadline: float | None = None):
+        self._asked, self._deadline = False, deadline
         self._announce = announce
         self._before: dict[int, object] = {}
+
+    @property
+    def asked(self) -> bool:
+        """Whether to stop now."""
+        return self._asked or (self._deadline is not None and time.monotonic() >= self._deadline)
 
     def __enter__(self) -> "StopRequests":
         if threading.current_thread() is threading.main_thread():
@@ -31,7 +40,7 @@ class StopRequests:
         self._restore()
 
     def _ask(self, number: int, frame: object) -> None:
-        self.asked = True
+        self._asked = True
         self._restore()
         self._announce()
 

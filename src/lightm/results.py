@@ -40,9 +40,15 @@ _SHAPE: dict[str, Any] = {
 }
 
 
+# What newer records hold besides; looked at where it is there.
+_SINCE: dict[str, Any] = {"cost": {"seconds_per_epoch": float, "images_per_second": float}, "data": {"packed": dict}}
+
+
 def check_record(record: Any, where: str = "the record") -> dict[str, Any]:
     """The record itself if it is whole and consistent; else LightMError naming what is missing or wrong."""
     check_shape(record, _SHAPE, where)
+    for part, keys in _SINCE.items():
+        check_shape(record[part], {k: kind for k, kind in keys.items() if k in record[part]}, f"{where}: {part}")
     if record["schema"] != SCHEMA:
         raise LightMError(f"{where} has schema {record['schema']}; this version of lightm reads schema {SCHEMA}.")
     config_from_dict(record["config"])  # raises for a key that no recipe has

@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,11 @@ from lightm.interrupts import Interrupted, StopRequests
 from lightm.logs import Counting, Progress, Row, draw_curves, write_log
 from lightm.losses import DiceCrossEntropy
 from lightm.optim import build_optimizer, learning_rate
-from lightm.provenance import environment, peak_memory
+from lightm.provenance import peak_memory
 from lightm.randomness import epoch_batches, seed_iteration
-from lightm.results import SCHEMA, load_record, save_record
+from lightm.results import load_record, save_record
+from lightm.run_record import run_record
 from lightm.runs import RECORD_FILE, create_run, load_task
-from lightm.scan import choose_backend
 
 
 class NonFiniteLoss(LightMError):
@@ -58,6 +57,7 @@ class Trainer:
     out: the run folder to make; with resume=True the one to go on in, under the very same recipe, data and split.
     on_epoch(epoch, row): called after each epoch with its row of the log (a live curve in a notebook).
     quiet: no progress is shown.
+    deadline: on the clock of `time.monotonic`; past it the run saves a checkpoint and raises Interrupted.
     LightMError: whatever does not fit is named before anything is touched.
     """
 
@@ -68,8 +68,9 @@ class Trainer:
         resume: bool = False,
         on_epoch: Callable[[int, Row], None] | None = None,
         quiet: bool = False,
+        deadline: float | None = None,
     ):
-        self.config, self.out, self.on_epoch = config, Path(out), on_epoch
+        self.config, self.out, self.on_epoch, self.deadline = config, Path(out), on_epoch, deadline
         self.checkpoint = self._checked_folder(resume)
         # Precision is the run's own matter (`autocast`), whatever `accelerate launch` was configured to.
         self.accelerator = Accelerator(mixed_precision="no")
@@ -155,7 +156,8 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         done = self.position.epoch * self.steps + self.position.step
         self.progress = Progress(epochs * self.steps, done, self.quiet)
-        with StopRequests(lambda: self.progress.say("stopping after this iteration, with a checkpoint …")) as self.stop:
+        tell = "stopping after this iteration, with a checkpoint …"
+        with StopRequests(lambda: self.progress.say(tell), self.deadline) as self.stop:
             while self.position.epoch < epochs:
                 self._train_epoch()
                 self._close_epoch()
@@ -239,6 +241,7 @@ class Trainer:
             "val_loss": val_loss,
             "val_dsc": dsc,
             "val_iou": scores and scores["summary"]["iou"]["mean"],
+            "images_per_second": round(train.batch_size * self.steps / position.epoch_seconds, 3),
             "seconds": round(position.epoch_seconds + time.monotonic() - started, 3),
         }
         position.rows.append(row)
@@ -271,7 +274,10 @@ class Trainer:
         scoring = self._evaluation() | {"native": native, "progress": self._counting("scoring")}
         scores, native_scores, _ = evaluate(self.net, test, **scoring)
         self._clock()
-        record = self._record() | {"test": scores} | ({"test_native": native_scores} if native else {})
+        record = run_record(
+            self.config, self.task, self.identity, self.net, self.device, self.accelerator.num_processes, self.position
+        )
+        record |= {"test": scores} | ({"test_native": native_scores} if native else {})
         if self.accelerator.is_main_process:
             save_record(record, self.out / RECORD_FILE)
         return record
@@ -311,39 +317,3 @@ class Trainer:
     def _write_log(self) -> None:
         if self.accelerator.is_main_process:
             write_log(self.position.rows, self.out / "log.csv")
-
-    def _record(self) -> dict[str, Any]:
-        position, task = self.position, self.task
-        asked = self.config.model.options.get("scan_backend", "auto")
-        return {
-            "schema": SCHEMA,
-            "name": self.config.name,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "config": self.config.public(),
-            "config_sha256": self.config.sha256,
-            "seed": self.config.train.seed,
-            "data": {
-                "name": task.dataset.name,
-                "synthetic": task.dataset.synthetic,
-                "source": task.dataset.source,
-                "classes": list(task.dataset.classes),
-                "fingerprint": self.identity["data set"],
-                "split_sha256": task.split.sha256,
-                "cases": {part: len(task.cases(part)) for part in ("train", "val", "test")},
-            },
-            "model": {
-                "name": self.config.model.name,
-                "params": sum(p.numel() for p in self.net.parameters()),
-                "scan": choose_backend(torch.empty(0, 1, 0, device=self.device), asked)[0],
-            },
-            "environment": environment(),
-            "cost": {
-                "wall_seconds": round(position.wall_seconds, 1),
-                "peak_memory_bytes": position.peak_memory_bytes,
-                "device": self.device.type,
-                "processes": self.accelerator.num_processes,
-                "sittings": position.sittings,
-            },
-            "curve": position.rows,
-            "best": position.best,
-        }
