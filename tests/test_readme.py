@@ -13,7 +13,7 @@ from lightm.results import list_records
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_headline_is_the_sentence_that_the_newest_record_gives():
+def test_the_headline_is_the_sentence_that_the_record_of_the_largest_images_gives():
     shown = re.search(r"<!-- headline -->\n(.*?)<!-- /headline -->", README, re.DOTALL)[1]
     assert " ".join(shown.split()) == result_sentence(list_records(ROOT / "results"))
 
