@@ -21,6 +21,7 @@ from lightm.errors import LightMError, suggest
 log = logging.getLogger("lightm.scan")
 
 BACKENDS = {
+    "gpu": "Triton kernels, parallel over the sequence, deterministic",
     "cpu": "compiled by numba, vectorised, all cores",
     "chunked": "plain PyTorch, all chunks of the sequence side by side",
     "reference": "the definition, a loop over time",
@@ -29,6 +30,7 @@ BACKENDS = {
 # What "auto" tries, best first, by device type; every other device gets the last line.
 PREFERENCE = {
     "cpu": ("cpu", "chunked"),
+    "cuda": ("gpu", "chunked"),  # also what PyTorch calls AMD's GPUs
     "other": ("chunked",),
 }
 
