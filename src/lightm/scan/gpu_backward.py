@@ -13,8 +13,8 @@ forward's P and G = sum_t (a_first ... a_t) C_t dy_t, what the chunk makes of an
      the decays, and leaves the state at every SUB-th token, so that the last phase can begin there;
   2. `carry` (gpu_forward.py), from the last chunk to the first;
   3. `gradients`: every chunk from right to left. The states are needed in reverse order; dividing by a_t would lose
-     them to rounding, keeping all of them costs N times the memory of u. So each SUB tokens are swept once more, leaving
-     a state at every S-th token in a scratch that stays in the cache, and S tokens at a time are in registers.
+     them to rounding, keeping all of them costs N times the memory of u. So each SUB tokens are swept once more,
+     leaving a state at every S-th token in a scratch that stays in the cache, and S tokens at a time are in registers.
 
 Sums in a fixed order, and no atomics: dB and dC add up over the channels inside a program, block after block; where
 the channels must be split into groups to fill the chip, each group writes sums of its own. dA, dD and d bias are

@@ -186,7 +186,7 @@ def outputs(
     BLOCK_D: tl.constexpr,
     ACC: tl.constexpr,
 ):
-    """y (B, L, D) and the last state (B, D, N), from entering (B, M - 1, N, D), the states before all chunks but one."""
+    """y (B, L, D) and the last state (B, D, N), from entering (B, M - 1, N, D), the states before chunks 1 to M - 1."""
     item, chunk, block = place(M, channel_blocks)
     s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
     index = s[:, None, None]
