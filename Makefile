@@ -18,10 +18,10 @@ setup: $(STAMP) ## only make .venv (the others do this by themselves)
 book: $(STAMP) ## train a small LightM-UNet, run every notebook, build the book
 	@$(PY) tools/build_book.py
 
+# A file (a notebook too) stays in one process, with one thread each: files side by side gain more than threads do.
 test: $(STAMP) ## lint, unit tests, every notebook against its outputs, the built pages
 	$(PY) -m ruff check .
-	$(PY) -m pytest tests
-	$(PY) -m pytest --nbval notebooks
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --nbval tests notebooks
 
 lint: $(STAMP) ## ruff
 	$(PY) -m ruff check .
