@@ -48,7 +48,8 @@ def run_record(
             "fingerprint": identity["data set"],
             "split_sha256": task.split.sha256,
             "cases": {part: len(task.cases(part)) for part in ("train", "val", "test")},
-        },
+        }
+        | ({"packed": task.dataset.packed} if task.dataset.packed else {}),
         "model": {
             "name": config.model.name,
             "params": sum(p.numel() for p in net.parameters()),

@@ -4,7 +4,7 @@ import torch
 
 from lightm.data import load_dataset
 from lightm.data.base import Case
-from lightm.data.loading import SegmentationData
+from lightm.data.loading import SegmentationData, load_batches, worker_count
 from lightm.data.transforms import CT_WINDOW, Augmentation, augment, normalise_image, preprocess, resize_image
 from lightm.errors import LightMError
 
@@ -155,30 +155,34 @@ def test_cases_are_read_once_in_order_with_progress(phantoms):
     assert torch.equal(image, expected[0]) and torch.equal(label, expected[1])
 
 
-def test_variants_depend_on_seed_epoch_and_case_alone(phantoms):
-    def load(seed=5, epoch=0):
-        data = SegmentationData(phantoms, phantoms.case_ids, (32, 32), "zscore", augment=True, seed=seed)
-        data.set_epoch(epoch)
-        return data
+def test_variants_depend_on_seed_case_epoch_and_draw_alone(phantoms):
+    def load(seed=5):
+        return SegmentationData(phantoms, phantoms.case_ids, (32, 32), "zscore", augment=True, seed=seed)
 
-    data, resumed = load(), load(epoch=3)
+    data, resumed = load(), load()
     first = data[2][0]
-    _ = data[4], data[0]
-    assert torch.equal(data[2][0], first)
+    _ = data[4, 3, 0], data[0]
+    assert torch.equal(data[2, 0, 0][0], first) and torch.equal(data[-4][0], first)
     assert not torch.equal(load(seed=6)[2][0], first)
-    data.set_epoch(3)
-    assert not torch.equal(data[2][0], first)
-    assert torch.equal(data[2][0], resumed[2][0]) and torch.equal(data[-1][0], resumed[5][0])
+    later, again = data[2, 3, 0][0], data[2, 3, 1][0]  # another epoch, and the same case once more in it
+    assert not torch.equal(later, first) and not torch.equal(again, later)
+    assert torch.equal(resumed[2, 3, 1][0], again)
 
 
-def test_workers_that_live_on_see_the_new_epoch(phantoms):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_order_whoever_makes_them(phantoms, workers):
     data = SegmentationData(phantoms, phantoms.case_ids, (32, 32), "zscore", augment=True)
-    loader = torch.utils.data.DataLoader(data, batch_size=6, num_workers=2, persistent_workers=True)
-    for epoch in (0, 1):
-        data.set_epoch(epoch)
-        ((images, labels),) = loader
-        assert labels.shape == (6, 32, 32)
-        assert torch.equal(images, torch.stack([data[i][0] for i in range(6)]))
+    draws = [[(0, 0, 0), (5, 0, 0)], [(5, 0, 1), (3, 0, 0)], [(0, 1, 0), (1, 1, 0)]]
+    batches = list(load_batches(data, iter(draws), workers, pin_memory=False))
+    for drawn, (images, labels) in zip(draws, batches, strict=True):
+        assert labels.shape == (2, 32, 32)
+        assert torch.equal(images, torch.stack([data[draw][0] for draw in drawn]))
+
+
+def test_workers_suit_the_machine():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert worker_count(3, cpu) == 3 and worker_count(0, gpu) == 0 and worker_count(-1, cpu) == 0
+    assert 1 <= worker_count(-1, gpu, processes=1000) <= worker_count(-1, gpu) <= 12
 
 
 def test_an_empty_list_of_cases_is_named(phantoms):

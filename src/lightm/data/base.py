@@ -37,6 +37,7 @@ class Dataset(ABC):
     classes: names of the label values 0, 1, …; background first.
     normalise: the normalisation that suits its intensities (`lightm.data.transforms.preprocess`).
     case_ids: all cases, in a fixed order.
+    packed: how exact a packed copy is (`lightm.data.packed`), as a record says it; None for the original files.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dataset(ABC):
     classes: tuple[str, ...]
     normalise: str = "zscore"
     case_ids: tuple[str, ...]
+    packed: dict[str, int] | None = None
 
     def read(self, case_id: str) -> Case:
         """The case of that name. LightMError if there is none, or if its file can't be used (and why)."""
@@ -66,6 +68,10 @@ class Dataset(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """SHA-256 (hex) of what the data set holds: of its files' hashes, or of a phantom's parameters and version."""
+
+    def split_fingerprint(self) -> str:
+        """The fingerprint that a split names. Another one only for a packed copy, whose splits are the original's."""
+        return self.fingerprint()
 
     def stratum(self, case_id: str) -> str:
         """The group that a split keeps in proportion (a hospital, a diagnosis); one group for all unless overridden."""

@@ -4,14 +4,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
-from nibabel.orientations import (
-    apply_orientation,
-    axcodes2ornt,
-    io_orientation,
-    ornt_transform,
-)
 from PIL import Image, UnidentifiedImageError
 
 from lightm.errors import LightMError
@@ -68,7 +61,6 @@ def read_image(path: str | Path) -> ImageFile:
         ValueError,
         zlib.error,
         UnidentifiedImageError,
-        nibabel.filebasedimages.ImageFileError,
     ) as error:
         raise LightMError(f"{path} is damaged or incomplete ({error}); fetch it again.") from None
 
@@ -83,7 +75,13 @@ def _read_picture(path: Path) -> ImageFile:
 
 
 def _read_nifti(path: Path) -> ImageFile:
-    file = nibabel.load(path)
+    import nibabel  # here and below: pictures are read where it is not installed
+    from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+
+    try:
+        file = nibabel.load(path)
+    except nibabel.filebasedimages.ImageFileError as error:
+        raise OSError(error) from None
     if len(file.shape) not in (3, 4):
         raise LightMError(
             f"{path} has {len(file.shape)} axes; give a volume, or a volume with channels as fourth axis."
@@ -122,12 +120,17 @@ def write_label(path: str | Path, label: np.ndarray, like: ImageFile) -> None:
         if like.affine is None:
             Image.fromarray(label).save(temporary)
         else:
+            import nibabel
+            from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+
             back = ornt_transform(axcodes2ornt(AXES), io_orientation(like.affine))
             nibabel.save(nibabel.Nifti1Image(apply_orientation(label, back), like.affine), temporary)
 
 
 def write_volume(path: str | Path, values: np.ndarray, spacing: tuple[float, ...]) -> None:
     """Write a volume (*S), axes and spacing as in `lightm.data.Case`, as NIfTI."""
+    import nibabel
+
     affine = np.zeros((4, 4))
     affine[[1, 0, 2], [0, 1, 2]] = np.array([-1, -1, 1]) * spacing  # scanner millimetres run to the right, front, head
     affine[:, 3] = *(affine[:3, :3] @ -(np.array(values.shape) / 2 - 0.5)), 1  # the middle is the origin

@@ -1,6 +1,8 @@
 """Cases held in memory at the training size: what the trainer and the evaluation iterate over."""
 
-from collections.abc import Callable, Sequence
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,10 +17,13 @@ from lightm.errors import LightMError
 class SegmentationData(torch.utils.data.Dataset):
     """Preprocessed cases of a data set, read once: data[i] is (image float32 (C, *size), label uint8 (*size)).
 
+    data[i, epoch, draw] is the variant of case i that training sees in that epoch, the draw-th time (from 0) that the
+    case comes in it; data[i] is short for data[i, 0, 0].
+
     case_ids: which cases, in this order (a part of a split). size, normalise: as in `preprocess`.
     augment: False (validation, test), True (the default Augmentation) or an Augmentation.
-    seed: of the augmentation. A variant depends on (seed, epoch, place of the case in case_ids) alone, not on workers,
-    their number, or on whether training was resumed; call `set_epoch` before each epoch.
+    seed: of the augmentation. A variant depends on (seed, place of the case in case_ids, epoch, draw) alone, not on
+    workers, their number, or on whether training was resumed.
     progress: called as progress(done, total) while the cases are read.
     """
 
@@ -37,8 +42,6 @@ class SegmentationData(torch.utils.data.Dataset):
         self.case_ids, self.size, self.normalise, self.seed = tuple(case_ids), tuple(size), normalise, seed
         self.classes = dataset.classes
         self.augmentation = Augmentation() if augment is True else augment or None
-        # In shared memory, so that set_epoch reaches workers that live on from epoch to epoch.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self.images = torch.empty(len(self.case_ids), dataset.in_channels, *self.size)  # (cases, C, *size)
         self.labels = torch.empty(len(self.case_ids), *self.size, dtype=torch.uint8)  # (cases, *size)
         self._load(dataset, progress)
@@ -53,16 +56,46 @@ class SegmentationData(torch.utils.data.Dataset):
                 if progress:
                     progress(done, len(self.case_ids))
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the variants of this epoch, 0 for the first."""
-        self._epoch.fill_(epoch)
-
     def __len__(self) -> int:
         return len(self.case_ids)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, which: int | tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+        i, epoch, draw = which if isinstance(which, tuple) else (which, 0, 0)
         image, label = self.images[i], self.labels[i]
         if self.augmentation is None:
             return image, label
-        rng = np.random.default_rng([self.seed, int(self._epoch), range(len(self))[i]])
+        rng = np.random.default_rng([self.seed, epoch, range(len(self))[i], draw])
         return augment(image, label, rng, self.augmentation)
+
+
+def load_batches(
+    data: SegmentationData, draws: Iterable[list[tuple[int, int, int]]], workers: int, pin_memory: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each list of draws its batch, images (B, C, *size) and labels (B, *size), in order.
+
+    workers: processes that prepare batches ahead of need, two each, from the first list to the last, across epochs too;
+    0: none, a batch is made when it is asked for.
+    """
+    return iter(
+        torch.utils.data.DataLoader(
+            data, batch_sampler=draws, num_workers=workers, pin_memory=pin_memory, worker_init_fn=_leave_ctrl_c
+        )
+    )
+
+
+def worker_count(asked: int, device: torch.device, processes: int = 1) -> int:
+    """Worker processes for one of `processes` training processes: as asked, or for -1 what suits the machine.
+
+    On a CPU none: they would take the cores that train. Beside a GPU one fewer than this process's share of the cores,
+    at most 12. A core prepares some tens of 512 x 512 images a second (`lightm bench` has no part in it: see
+    benchmarks/loading.py for the number), a GPU trains on a few hundred.
+    """
+    if asked >= 0:
+        return asked
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if device.type == "cpu" else max(1, min(12, cores // processes - 1))
+
+
+def _leave_ctrl_c(_: int) -> None:
+    """In a worker: Ctrl-C reaches it too, but it is the trainer that ends the run, and then the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

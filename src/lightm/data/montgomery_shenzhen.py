@@ -10,6 +10,7 @@ import numpy as np
 
 from lightm.data.base import Case, Dataset, digest
 from lightm.data.images import read_image, read_label
+from lightm.data.packed import PackedImages
 from lightm.data.verify import find_root, hash_file, remembered_hashes
 from lightm.errors import LightMError
 
@@ -32,8 +33,8 @@ def hash_mask(path: Path) -> str:
 class MontgomeryShenzhen(Dataset):
     """The X-ray sets of Montgomery County (Maryland) and Shenzhen No. 3 hospital, 512 x 512, 8-bit gray; label 1 lung.
 
-    root: a folder with images/ and masks/ (default: cxr under LIGHTM_DATA). Every file is checked against the hashes
-    in the package, once.
+    root: a folder with images/ and masks/, whose files are checked against the hashes in the package, once; or a file
+    that `lightm.data.packed.pack` made of them. Default: cxr, or else cxr.zip, under LIGHTM_DATA.
     """
 
     name = "montgomery-shenzhen"
@@ -47,9 +48,20 @@ class MontgomeryShenzhen(Dataset):
     classes = ("background", "lung")
 
     def __init__(self, root: str | Path | None = None):
-        self.root = find_root(self.name, "cxr", root)
+        self.root = find_root(self.name, "cxr", root, packed=True)
         self.case_ids = tuple(sorted(manifest()))
-        self._verify()
+        self._packed = None
+        if self.root.is_file():
+            self._packed = self._open_packed()
+            self.packed = self._packed.summary()
+        else:
+            self._verify()
+
+    def _open_packed(self) -> PackedImages:
+        packed = PackedImages(self.root, self.name)
+        if packed.case_ids != self.case_ids or packed.manifest["fingerprint"] != self.split_fingerprint():
+            raise LightMError(f"{self.root} was not made of all of the data set {self.name}; pack it again.")
+        return packed
 
     def _verify(self) -> None:
         expected = {}
@@ -71,6 +83,9 @@ class MontgomeryShenzhen(Dataset):
             )
 
     def fingerprint(self) -> str:
+        return self._packed.fingerprint() if self._packed else self.split_fingerprint()
+
+    def split_fingerprint(self) -> str:
         return digest(f"{case_id} {image} {mask}" for case_id, (image, mask) in sorted(manifest().items()))
 
     def hospital(self, case_id: str) -> str:
@@ -85,6 +100,8 @@ class MontgomeryShenzhen(Dataset):
         return f"{self.hospital(case_id)}, {self.reading(case_id)}"
 
     def _read(self, case_id: str) -> Case:
+        if self._packed:
+            return self._packed.read(case_id)
         image = read_image(self.root / "images" / f"{case_id}.png")
         label, _ = read_label(self.root / "masks" / f"{case_id}.png")
         return Case(case_id, image.values, (label > 127).astype(np.uint8), image.spacing)

@@ -53,7 +53,7 @@ def make_split(dataset: Dataset, seed: int = 0, ratios: Sequence[int] = (7, 1, 2
         for part, count in zip(parts, counts, strict=True):
             part.extend(group[start : start + count])
             start += count
-    return Split(dataset.name, dataset.fingerprint(), seed, ratios, *(tuple(sorted(part)) for part in parts))
+    return Split(dataset.name, dataset.split_fingerprint(), seed, ratios, *(tuple(sorted(part)) for part in parts))
 
 
 def _share_out(shares: np.ndarray, total: int) -> np.ndarray:
@@ -101,7 +101,7 @@ def read_split(path: str | Path, dataset: Dataset) -> Split:
         )
     if len(cases) != len(set(cases)):
         raise LightMError(f"Split file {path} names a case in two parts; make a new one.")
-    if split.fingerprint != dataset.fingerprint():
+    if split.fingerprint != dataset.split_fingerprint():
         raise LightMError(
             f"Split file {path} was made for other files (or other options) of {dataset.name} than those here; "
             "get the same data, or leave the file out to draw a split."

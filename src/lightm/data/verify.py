@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pooch
 import torch
 from tqdm import tqdm
 
@@ -16,8 +15,11 @@ from lightm.errors import LightMError
 from lightm.files import whole_file
 
 
-def find_root(dataset: str, folder: str, root: str | Path | None) -> Path:
-    """The data set's folder: `root`, or `folder` under LIGHTM_DATA; if it is missing an error says what to type."""
+def find_root(dataset: str, folder: str, root: str | Path | None, packed: bool = False) -> Path:
+    """The data set's folder: `root`, or `folder` under LIGHTM_DATA; if it is missing an error says what to type.
+
+    packed: it may also be a file, FOLDER.zip beside where the folder would be (`lightm.data.packed`).
+    """
     script = f"data_scripts/{dataset.replace('-', '_')}.py"
     if root is None:
         home = os.environ.get("LIGHTM_DATA")
@@ -27,8 +29,10 @@ def find_root(dataset: str, folder: str, root: str | Path | None) -> Path:
                 f"being the one that holds {folder}/ (`python {script} --help` says how to get it)."
             )
         root = Path(home) / folder
+        if packed and not root.is_dir() and root.with_suffix(".zip").is_file():
+            root = root.with_suffix(".zip")
     root = Path(root).expanduser()
-    if not root.is_dir():
+    if not root.is_dir() and not (packed and root.is_file()):
         raise LightMError(
             f"Data set {dataset}: there is no folder {root}; correct LIGHTM_DATA, or type `python {script} --help` to "
             "learn how to get the data."
@@ -47,6 +51,8 @@ def remembered_hashes(root: Path, files: Mapping[str, Callable[[Path], str]], pi
 
     The memory is a JSON file in the user's cache folder, one for each root and `pinned` (say, a manifest's hash).
     """
+    import pooch  # not where data is read from a packed file
+
     memory_file = Path(pooch.os_cache("lightm")) / f"hashes-{digest([str(root.resolve()), pinned])[:16]}.json"
     try:
         memory = json.loads(memory_file.read_text())
