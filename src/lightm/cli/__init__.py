@@ -1,4 +1,4 @@
-"""The command line: lightm info | train | predict | evaluate | count, a module of this folder each.
+"""The command line: lightm info | train | predict | evaluate | count | bench, a module of this folder each.
 
 A command's module has `add(command)`, which declares its arguments and names the function that runs it. Such a
 function imports what is slow to import itself, so that `lightm --help` answers at once.
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 import lightm
-from lightm.cli import count, evaluate, info, predict, train
+from lightm.cli import bench, count, evaluate, info, predict, train
 from lightm.cli.parser import Parser, Run
 from lightm.errors import LightMError, suggest
 
-COMMANDS = (info, train, predict, evaluate, count)  # as `lightm --help` lists them
+COMMANDS = (info, train, predict, evaluate, count, bench)  # as `lightm --help` lists them
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; 130 is a shell's own for Ctrl-C
 
 
@@ -58,13 +58,14 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     if named and named not in commands:
         raise LightMError(f"There is no command {named!r}. {suggest(named, commands)}")
     args, rest = parser.parse_known_args(argv)
+    args.typed = argv
     if args.command is None:
         parser.error("name a command, such as info")
     if args.command == "train":  # argparse takes no more key=value after an option: they are left over
         late = [text for text in rest if not text.startswith("-") and "=" in text]
         args.settings, rest = [*args.settings, *late], [text for text in rest if text not in late]
     if rest:
-        command = commands[args.command]
+        command = getattr(args, "parser", commands[args.command])  # of `bench scan` rather than of `bench`
         near = get_close_matches(rest[0], re.findall(r"--[\w-]+", command.format_usage()))
         command.error(f"no use for {rest[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
     return args
