@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightm.kernels.causal_conv import causal_conv_silu
 from lightm.scan import selective_scan
 from lightm.vss import SelectiveSSM, check_counts
 
@@ -58,7 +59,7 @@ class Mamba(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Tokens x (B, L, C), in the order in which they are scanned -> (B, L, C)."""
         u, z = F.linear(x, self.in_proj.weight).chunk(2, dim=-1)  # both (B, L, D)
-        u = F.silu(self.causal_conv(u))  # (B, L, D)
+        u = causal_conv_silu(u, self.conv1d.weight, self.conv1d.bias)  # (B, L, D)
         dt, B, C = F.linear(u, self.x_proj.weight).split(self.split, dim=-1)  # (B, L, R), (B, L, N), (B, L, N)
         y = selective_scan(
             u.transpose(1, 2),  # (B, D, L): the transposes are views
@@ -73,13 +74,3 @@ class Mamba(nn.Module):
             backend=self.scan_backend,
         )
         return F.linear(y.transpose(1, 2), self.out_proj.weight)  # (B, L, C)
-
-    def causal_conv(self, u: Tensor) -> Tensor:
-        """Each channel's convolution over the d_conv latest tokens, (B, L, D) -> (B, L, D).
-
-        As a 2D convolution over (L, 1), which has a channels_last kernel, unlike Conv1d.
-        """
-        past = F.pad(u, (0, 0, self.conv1d.kernel_size[0] - 1, 0))  # (B, d_conv - 1 + L, D): zeros before the beginning
-        weight = self.conv1d.weight.unsqueeze(3)  # (D, 1, d_conv, 1)
-        y = F.conv2d(past.transpose(1, 2).unsqueeze(3), weight, self.conv1d.bias, groups=self.conv1d.groups)
-        return y.squeeze(3).transpose(1, 2)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightm.errors import LightMError, suggest
+from lightm.kernels.gated_norm import gated_norm
 from lightm.scan import selective_scan
 
 DWCONVS = ("spatial", "causal")
@@ -257,6 +258,7 @@ class VSSModule(nn.Module):
                 f"{x.shape[1]} tokens can't fill a grid of {'x'.join(map(str, grid))}: give the grid's sizes."
             )
         u = F.silu(self.dwconv(self.in_proj(x), grid))  # (B, L, D)
-        w1 = self.norm(self.ssm(u, grid))  # (B, L, D)
-        w2 = F.silu(self.gate_proj(x))  # (B, L, D)
-        return self.out_proj(w1 * w2)  # (B, L, C)
+        y = self.ssm(u, grid)  # (B, L, D)
+        z = self.gate_proj(x)  # (B, L, D)
+        w = gated_norm(y, z, self.norm.weight, self.norm.bias)  # W1 * W2 = LayerNorm(y) * SiLU(z), (B, L, D)
+        return self.out_proj(w)  # (B, L, C)

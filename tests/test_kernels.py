@@ -1,0 +1,126 @@
+"""lightm.kernels: each kernel is the plain PyTorch beside it, forward and backward, on shapes that fit nothing."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lightm.kernels import causal_conv, gated_norm
+
+SHAPES = [(2, 37, 16), (1, 1, 40), (3, 70, 44), (1, 5, 3), (1, 4100, 24)]  # (B, L, D); the last has two tasks
+KERNELS = {
+    "causal_conv_silu": (causal_conv.causal_conv_silu, causal_conv.composed),
+    "gated_norm": (gated_norm.gated_norm, gated_norm.composed),
+}
+
+
+def arguments(name: str, shape: tuple[int, int, int], dtype: torch.dtype, taps: int = 4) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    B, L, D = shape
+    x = torch.randn(B, L, 2 * D, dtype=dtype)[..., :D] * 2 + 1  # every token a slice of a wider one
+    vector = torch.randn(D, dtype=dtype)
+    if name == "causal_conv_silu":
+        return [x, torch.randn(D, 1, taps, dtype=dtype), vector]
+    return [x, torch.randn(B, L, D, dtype=dtype), torch.randn(D, dtype=dtype), vector]
+
+
+def run(function, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The output and the gradient of every input."""
+    inputs = [x.detach().requires_grad_() for x in inputs]
+    y = function(*inputs)
+    torch.manual_seed(1)
+    weight = torch.randn(y.shape, dtype=torch.float64).to(y.dtype)
+    return [y.detach(), *torch.autograd.grad((y * weight).sum(), inputs)]
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return ((a.double() - b.double()).norm() / b.double().norm()).item()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(
+    ("dtype", "forward", "backward"), [(torch.float32, 1e-6, 1e-5), (torch.float64, 1e-14, 1e-13)], ids=["f32", "f64"]
+)
+def test_output_and_gradients_are_those_of_plain_pytorch_in_float64(name, shape, dtype, forward, backward):
+    kernel, composed = KERNELS[name]
+    inputs = arguments(name, shape, dtype)
+    ours, theirs = run(kernel, inputs), run(composed, [x.double() for x in inputs])
+    assert relative(ours[0], theirs[0]) < forward
+    assert all(relative(a, b) < backward for a, b in zip(ours[1:], theirs[1:], strict=True))
+    assert all(a.dtype == dtype for a in ours)
+
+
+@pytest.mark.parametrize("taps", [1, 2, 7])
+def test_the_convolution_has_any_width(taps):
+    inputs = arguments("causal_conv_silu", (2, 9, 24), torch.float64, taps)
+    x, weight, bias = inputs
+    expected = F.silu(F.conv1d(F.pad(x.mT, (taps - 1, 0)), weight, bias, groups=24)).mT
+    torch.testing.assert_close(causal_conv.causal_conv_silu(*inputs), expected)
+    for a, b in zip(*(run(f, inputs) for f in KERNELS["causal_conv_silu"]), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_bits_depend_neither_on_the_run_nor_on_the_number_of_threads(name):
+    inputs, before = arguments(name, (1, 9000, 24), torch.float32), torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 2):
+            torch.set_num_threads(threads)
+            results.append(run(KERNELS[name][0], inputs))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_sums_over_many_tokens_are_as_exact_as_over_few(name):
+    kernel, composed = KERNELS[name]
+    inputs = arguments(name, (1, 2**17, 16), torch.float32)
+    ours, theirs = run(kernel, inputs), run(composed, [x.double() for x in inputs])
+    assert all(relative(a, b) < 1e-6 for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_bfloat16_tokens_are_computed_in_float32_and_come_back_as_bfloat16(name):
+    kernel, composed = KERNELS[name]
+    inputs = [x.bfloat16() if x.shape[:2] == (2, 8) else x for x in arguments(name, (2, 8, 16), torch.float32)]
+    y = kernel(*inputs)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y, composed(*(x.float() for x in inputs)).bfloat16())
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_no_tokens_and_the_meta_device_go_through_plain_pytorch(name):
+    inputs = [x[:0] if x.shape[:2] == (2, 8) else x for x in arguments(name, (2, 8, 16), torch.float32)]
+    assert KERNELS[name][0](*inputs).shape == (0, 8, 16)
+    assert KERNELS[name][0](*(x.to("meta") for x in inputs)).shape == (0, 8, 16)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_torch_knows_the_operators(name):
+    inputs = [x.requires_grad_() for x in arguments(name, (2, 9, 24), torch.float64)]
+    extra = [1e-5] if name == "gated_norm" else []
+    operator = getattr(torch.ops.lightm, name)
+    checks = ["test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic"]
+    torch.library.opcheck(operator.default, (*inputs, *extra), test_utils=checks)
+    with pytest.raises(NotImplementedError, match="again"):
+        (gradient,) = torch.autograd.grad(operator(*inputs, *extra).sum(), inputs[0], create_graph=True)
+        gradient.sum().backward()
+
+
+def test_on_a_gpu_the_convolution_goes_to_causal_conv1d_where_it_can(monkeypatch):
+    calls = []
+
+    class Package:
+        @staticmethod
+        def causal_conv1d_fn(x, weight, bias, activation):
+            calls.append((tuple(x.shape), tuple(weight.shape), activation))
+            return causal_conv.composed(x.mT, weight[:, None], bias).mT
+
+    x, weight, bias = arguments("causal_conv_silu", (2, 9, 24), torch.float32)
+    assert causal_conv._suits(x, weight) and not causal_conv._suits(x[..., :20], weight[:20])
+    y = causal_conv._by_package(Package, x, weight, bias)
+    assert calls == [((2, 24, 9), (24, 4), "silu")]
+    torch.testing.assert_close(y, causal_conv.composed(x, weight, bias))
