@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import train
 
 from lightm.config import Config, config_from_dict, load_config
 from lightm.data import list_datasets, load_dataset
 from lightm.data.splits import make_split, save_split
 from lightm.errors import LightMError
+from lightm.paper.sources import CODE
 from lightm.runs import build_network, load_task
+from lightm.smoke import smoke
 
 RECIPES = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
 
@@ -121,3 +124,48 @@ def test_the_recipe_in_a_record_of_results_finds_its_split(tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "run.json").write_text(json.dumps({"config": config.to_dict()}))
     assert len(load_task(load_config(tmp_path / "results" / "run.json")).cases("test")) == 2
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_has_a_smoke_version_with_the_same_training(path):
+    config = load_config(path)
+    small = smoke(config)
+    assert small.name == f"{config.name}-smoke" and small.data.name.startswith("phantom")
+    changed = {"train.epochs", "train.batch_size", "train.accumulate", "train.iterations_per_epoch", "optim.warmup"}
+    differing = {part.partition(" is ")[0] for part in small.difference(config).split("; ")}
+    assert {key for key in differing if not key.startswith(("data.", "model.options.", "eval."))} <= changed
+    task = {"spatial_dims": len(small.data.size), "in_channels": 1, "classes": ["background", "a"]}
+    with torch.device("meta"):
+        logits = build_network(small, task)(torch.empty(2, 1, *small.data.size))
+    assert logits.shape == (2, 2, *small.data.size)
+
+
+@pytest.mark.parametrize("name", ["lightm-unet", "lightm-unet-1m", "unetr", "swin-unetr", "nnunet", "u-mamba-bot"])
+def test_the_smoke_version_suits_other_networks_too(name):
+    small = smoke(config_from_dict({"data": {"size": [512, 512]}, "model": {"name": name}}))
+    with torch.device("meta"):
+        network = build_network(small, {"spatial_dims": 2, "in_channels": 1, "classes": ["background", "a"]})
+        assert network.eval()(torch.empty(1, 1, *small.data.size)).shape == (1, 2, *small.data.size)
+
+
+@pytest.mark.parametrize("name", ["paper", "released", "strong"])
+def test_the_smoke_versions_train(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("lightm.smoke.PHANTOMS", {2: ("phantom-cxr", 16)})
+    monkeypatch.setattr("lightm.smoke.CASES", 10)
+    network = ["model.options.width=8", "model.options.depths=[1]", "model.options.bottleneck_depth=1"]
+    config = smoke(load_config(RECIPES[0].parent / f"{name}.toml", network))
+    record = train(config, tmp_path / "run")
+    assert [row["epoch"] for row in record["curve"]] == [1, 2] and record["data"]["synthetic"]
+
+
+def test_the_released_recipe_says_what_the_authors_trainer_says():
+    config = load_config(RECIPES[0].parent / "released.toml")
+    optim, said = config.optim, {name: CODE[name].quote for name in ("optimiser", "schedule", "epochs", "iterations")}
+    assert (
+        f"= {optim.name.capitalize()}(" in said["optimiser"]
+        and f"eps={optim.eps:.0e}".replace("e-0", "e-") in (said["optimiser"])
+    )
+    assert f"exponent={optim.power}" in said["schedule"]
+    assert f"{optim.lr:.0e}".replace("e-0", "e-") in CODE["learning rate"].quote
+    assert said["epochs"].endswith(f" {config.train.epochs}")
+    assert said["iterations"].endswith(f" {config.train.iterations_per_epoch}")

@@ -59,6 +59,7 @@ def test_a_run_leaves_what_a_reader_needs(whole):
         "log.csv",
         "curves.png",
         "record.json",
+        "tensorboard",
         "last",
         "last.previous",
         "best",
@@ -163,7 +164,7 @@ def test_a_non_finite_loss_stops_before_the_update_and_names_the_cases(tmp_path,
     trainer.train_data.images[3] = float("nan")
     # Everything before the bad case's batch is left out, so that the first update would be the poisoned one.
     batches = epoch_batches(14, 4, 1, 3, seed=0, epoch=0)
-    trainer.position.step = next(i for i, [part] in enumerate(batches) if 3 in part)
+    trainer.position.step = next(i for i, [part] in enumerate(batches) if 3 in [case for case, _, _ in part])
     with pytest.raises(NonFiniteLoss, match=bad):
         trainer.fit()
     assert all(torch.equal(value, before[name]) for name, value in trainer.net.state_dict().items())
@@ -235,9 +236,10 @@ def test_processes_share_each_batch_and_every_case_comes_once_a_pass():
     shares = [epoch_batches(10, 4, 1, 5, seed=3, epoch=2, rank=rank, world=2) for rank in (0, 1)]
     for step in range(5):
         assert alone[step][0] == shares[0][step][0] + shares[1][step][0]
-    drawn = [i for [part] in alone for i in part]
-    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
-    assert drawn[:10] != drawn[10:]
+    drawn = [draw for [part] in alone for draw in part]
+    first, second = ([case for case, _, _ in half] for half in (drawn[:10], drawn[10:]))
+    assert sorted(first) == sorted(second) == list(range(10)) and first != second
+    assert [(epoch, again) for _, epoch, again in drawn] == [(2, 0)] * 10 + [(2, 1)] * 10
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="debug_launcher forks")

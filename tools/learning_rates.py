@@ -16,16 +16,15 @@ from lightm.results import write_json
 from lightm.training import NonFiniteLoss, Trainer
 
 RECIPE = Path(__file__).resolve().parents[1] / "experiments" / "strong.toml"
-MODELS = ("lightm-unet", "segresnet", "nnunet")
+MODELS = ("lightm-unet", "segresnet")
 RATES = (3e-4, 1e-3, 3e-3)
-SMALL = ("data.size=[64, 64]", "train.epochs=6", "train.batch_size=4", "eval.native=false")
-OPTIONS = {"nnunet": ("model.options.n_stages=5",)}  # eight stages need larger images
+SMALL = ("data.size=[64, 64]", "train.epochs=4", "train.batch_size=4", "eval.native=false")
 
 
 def run(model: str, rate: float, seed: int, folder: Path) -> dict:
     """One run as a row of the table: settings, and loss and DSC on the validation cases by epoch."""
     changes = (f"model.name={model}", f"optim.lr={rate}", f"train.seed={seed}")
-    config = load_config(RECIPE, (*SMALL, *OPTIONS.get(model, ()), *changes))
+    config = load_config(RECIPE, (*SMALL, *changes))
     out = folder / f"{model}-{rate:g}-{seed}"
     row = {"model": model, "lr": rate, "seed": seed, "config": config.public()}
     try:

@@ -89,7 +89,15 @@ class TrainConfig:
     validate_every: int = _setting(1, "epochs between validations; the last epoch always has one", low=1)
     seed: int = _setting(0, "seed of weights, data order and augmentation", low=0)
     precision: str = _setting("fp32", "fp32, or bf16 autocast (the scan stays in fp32)", choices=("fp32", "bf16"))
-    workers: int = _setting(0, "processes that prepare data; changes speed only", low=0)
+    workers: int = _setting(
+        -1, "processes that prepare data, -1: as suits the machine, none on a CPU; changes speed only", low=-1
+    )
+    checkpointing: bool = _setting(
+        False, "recompute activations in the backward pass: less memory, a third more time, the same result"
+    )
+    channels_last: bool = _setting(False, "keep images and weights with the channels last, for convolutions on a GPU")
+    compile: bool = _setting(False, "torch.compile: minutes at the start, then faster on a GPU")
+    deterministic: bool = _setting(True, "on a GPU, the same bits each time; false: cuDNN's fastest algorithms")
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ class EvalConfig:
 
 # Keys that don't decide the result: not part of the hash, free to differ on --resume. What lies in data.root does, and
 # a run knows it by its fingerprint.
-INDIFFERENT = ("name", "data.root", "train.workers")
+INDIFFERENT = ("name", "data.root", "train.workers", "train.checkpointing")
 
 
 @dataclass(frozen=True)

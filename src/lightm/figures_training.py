@@ -31,7 +31,7 @@ def draw_training(figure: Figure, rows: Sequence[Row], epochs: int = 0) -> None:
     last = max(epochs, len(rows), 1)
     for axes in (left, right):
         axes.set(xlabel="epoch", xlim=(1 - 0.04 * last, last * 1.04))
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
 

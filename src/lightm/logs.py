@@ -1,4 +1,4 @@
-"""What a run shows and leaves for its reader: a progress bar or lines, log.csv, curves.png."""
+"""What a run shows and leaves for its reader: a progress bar or lines with time and memory, log.csv, curves.png."""
 
 import csv
 import sys
@@ -15,7 +15,7 @@ COLUMNS = ("epoch", "iteration", "lr", "train_loss", "val_loss", "val_dsc", "val
 
 
 class Progress:
-    """A bar on a terminal, one line an epoch elsewhere, nothing when `quiet`; both with the time that is left."""
+    """A bar on a terminal, one line an epoch elsewhere, nothing when `quiet`; with the time left and peak memory."""
 
     def __init__(self, iterations: int, done: int, quiet: bool):
         self.iterations, self.first, self.began = iterations, done, time.monotonic()
@@ -26,15 +26,16 @@ class Progress:
         self.bar.set_description(f"epoch {epoch}/{epochs} loss {loss:.4f}", refresh=False)
         self.bar.update()
 
-    def epoch(self, row: Row, epochs: int) -> None:
+    def epoch(self, row: Row, epochs: int, peak_bytes: int) -> None:
+        """One epoch is done; peak_bytes: most memory so far, the GPU's or else the process's."""
         score = "" if row["val_dsc"] is None else f"  validation DSC {row['val_dsc']:.4f}"
         line = f"epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.4f}{score}"
         if self.lines:
             rate = (time.monotonic() - self.began) / max(row["iteration"] - self.first, 1)
             left = rate * (self.iterations - row["iteration"])
-            self.say(f"{line}  {row['seconds']:.0f} s, {tqdm.format_interval(left)} left")
-        elif score:
-            self.say(line)
+            line += f"  {row['seconds']:.0f} s, {tqdm.format_interval(left)} left"
+        if self.lines or score:
+            self.say(f"{line}  {peak_bytes / 1e9:.1f} GB")
 
     def say(self, text: str) -> None:
         if self.lines or not self.bar.disable:

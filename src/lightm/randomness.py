@@ -1,7 +1,7 @@
 """All randomness of a run as functions of its seed and position, so that no generator's state has to be saved.
 
-Data order follows (seed, epoch), augmentation (seed, epoch, case), everything torch draws inside an iteration, such as
-dropout, (seed, iteration, process). A run that goes on from a checkpoint draws what it would have drawn anyway.
+Data order follows (seed, epoch), augmentation (seed, epoch, case, how often the case came before in that epoch),
+everything torch draws inside an iteration, such as dropout, (seed, iteration, process). A run that goes on from a checkpoint draws what it would have drawn anyway.
 """
 
 import math
@@ -9,11 +9,14 @@ import math
 import numpy as np
 import torch
 
+# Case, epoch, and how often that case was drawn in that epoch before: what a variant of the case is a function of.
+Draw = tuple[int, int, int]
+
 
 def epoch_batches(
     cases: int, per_step: int, parts: int, steps: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
-) -> list[list[list[int]]]:
-    """Case indices of one epoch for process `rank` of `world`: steps lists of parts lists of per_step / parts / world.
+) -> list[list[list[Draw]]]:
+    """What process `rank` of `world` draws in one epoch: steps lists of parts lists of per_step / parts / world draws.
 
     The order is one shuffled pass over the cases after another, cut off at the epoch's end; in each step all processes
     together take the cases that a single one would.
@@ -21,7 +24,14 @@ def epoch_batches(
     rng = np.random.default_rng([seed, epoch])
     passes = math.ceil(steps * per_step / cases)
     order = np.concatenate([rng.permutation(cases) for _ in range(passes)])[: steps * per_step]
-    return order.reshape(steps, parts, world, -1)[:, :, rank].tolist()
+    draws = [(case, epoch, i // cases) for i, case in enumerate(order.tolist())]  # one pass after the other
+    size = per_step // parts // world
+
+    def share(step: int, part: int) -> list[Draw]:
+        start = ((step * parts + part) * world + rank) * size
+        return draws[start : start + size]
+
+    return [[share(step, part) for part in range(parts)] for step in range(steps)]
 
 
 def seed_iteration(seed: int, iteration: int, rank: int = 0) -> None:

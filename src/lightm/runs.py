@@ -2,7 +2,8 @@
 
 config.toml   the recipe, every key            last/, best/   checkpoints (the newest; the best on validation)
 split.json    which case is in which part      curves.png     loss and scores over the epochs
-log.csv       one row an epoch                 record.json    everything measured, written last
+log.csv       one row an epoch                 tensorboard/   the same, for TensorBoard
+                                               record.json    everything measured, written last
 """
 
 import os
@@ -22,6 +23,7 @@ from lightm.errors import LightMError
 from lightm.models import build_model
 
 SPLIT_FILE, CONFIG_FILE, RECORD_FILE = "split.json", "config.toml", "record.json"
+TENSORBOARD_FOLDER = "tensorboard"
 
 
 @dataclass(frozen=True)

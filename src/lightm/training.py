@@ -7,29 +7,31 @@ checkpoint, and all randomness is a function of the position (`lightm.randomness
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from lightm.checkpoint import find_checkpoint, load_model, load_optimizer, load_state, save_checkpoint
 from lightm.config import Config, config_from_dict
+from lightm.data.loading import load_batches, worker_count
 from lightm.errors import LightMError
 from lightm.evaluation import autocast, evaluate
+from lightm.execution import keep_gradient_layout, prepare_network, set_determinism, to_device
 from lightm.interrupts import Interrupted, StopRequests
 from lightm.logs import Counting, Progress, Row, draw_curves, write_log
 from lightm.losses import DiceCrossEntropy
 from lightm.optim import build_optimizer, learning_rate
 from lightm.provenance import peak_memory
-from lightm.randomness import epoch_batches, seed_iteration
+from lightm.randomness import Draw, epoch_batches, seed_iteration
 from lightm.results import load_record, save_record
 from lightm.run_record import run_record
-from lightm.runs import RECORD_FILE, create_run, load_task
+from lightm.runs import RECORD_FILE, TENSORBOARD_FOLDER, create_run, load_task
+from lightm.tensorboard import TensorBoardLog
 
 
 class NonFiniteLoss(LightMError):
@@ -72,6 +74,7 @@ class Trainer:
     ):
         self.config, self.out, self.on_epoch, self.deadline = config, Path(out), on_epoch, deadline
         self.checkpoint = self._checked_folder(resume)
+        set_determinism(config.train.deterministic)
         # Precision is the run's own matter (`autocast`), whatever `accelerate launch` was configured to.
         self.accelerator = Accelerator(mixed_precision="no")
         self.device = self.accelerator.device
@@ -83,6 +86,7 @@ class Trainer:
         torch.manual_seed(config.train.seed)
         self.net = self.task.model().to(self.device)
         self._try_network()
+        self.model = prepare_network(self.net, config)  # called in training; `net` holds the weights
         self.optimizer = build_optimizer(self.net, config.optim)
         self.loss = DiceCrossEntropy()
         self.position = Position()
@@ -90,7 +94,9 @@ class Trainer:
             self._restore(self.checkpoint)
         self.train_data = self.task.data("train", self._counting("reading the training cases"), augment=True)
         self.val_data = self.task.data("val", self._counting("reading the validation cases"))
-        self.model = self.accelerator.prepare_model(self.net)
+        if self.accelerator.num_processes > 1:
+            keep_gradient_layout(self.net)
+        self.model = self.accelerator.prepare_model(self.model)
 
     # ---- before the first iteration -------------------------------------------------------------------------------
 
@@ -156,68 +162,90 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         done = self.position.epoch * self.steps + self.position.step
         self.progress = Progress(epochs * self.steps, done, self.quiet)
+        folder = self.out / TENSORBOARD_FOLDER if self.accelerator.is_main_process else None
         tell = "stopping after this iteration, with a checkpoint …"
-        with StopRequests(lambda: self.progress.say(tell), self.deadline) as self.stop:
+        with (
+            StopRequests(lambda: self.progress.say(tell), self.deadline) as self.stop,
+            closing(TensorBoardLog(folder, self.position.rows)) as self.tensorboard,
+        ):
+            workers = worker_count(self.config.train.workers, self.device, self.accelerator.num_processes)
+            batches = load_batches(self.train_data, self._draws_to_come(), workers, self.device.type == "cuda")
             while self.position.epoch < epochs:
-                self._train_epoch()
+                self._train_epoch(batches)
                 self._close_epoch()
+            del batches  # and with it the workers
         record = self._finish()
         self.progress.close()
         return record
 
-    def _train_epoch(self) -> None:
-        train, position = self.config.train, self.position
-        batches = epoch_batches(
+    def _draws(self, epoch: int) -> list[list[list[Draw]]]:
+        """What this process draws in an epoch: the parts of the batch of each iteration."""
+        train = self.config.train
+        return epoch_batches(
             len(self.train_data),
             train.batch_size,
             train.accumulate,
             self.steps,
             seed=train.seed,
-            epoch=position.epoch,
+            epoch=epoch,
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
-        )[position.step :]
-        self.train_data.set_epoch(position.epoch)
-        parts = [part for batch in batches for part in batch]
-        loader = iter(DataLoader(self.train_data, batch_sampler=parts, num_workers=train.workers))
+        )
+
+    def _draws_to_come(self) -> Iterator[list[Draw]]:
+        """The same from where the run stands to its end, part by part: workers go ahead of the training by it."""
+        start, step = self.position.epoch, self.position.step
+        for epoch in range(start, self.config.train.epochs):
+            for parts in self._draws(epoch)[step if epoch == start else 0 :]:
+                yield from parts
+
+    def _train_epoch(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+        position, epochs = self.position, self.config.train.epochs
         self.model.train()
-        for batch in batches:
+        for parts in self._draws(position.epoch)[position.step :]:
             started = time.monotonic()
-            loss = self._iteration([(part, next(loader)) for part in batch])
+            loss = self._iteration([(draws, next(batches)) for draws in parts])
             position.step += 1
             position.loss_sum += loss
             position.epoch_seconds += time.monotonic() - started
-            self.progress.step(position.epoch + 1, train.epochs, position.loss_sum / position.step)
+            self.progress.step(position.epoch + 1, epochs, position.loss_sum / position.step)
             if self._anywhere(self.stop.asked):
                 self._pause()
 
-    def _iteration(self, parts: list[tuple[Sequence[int], tuple[Tensor, Tensor]]]) -> float:
+    def _iteration(self, parts: list[tuple[Sequence[Draw], tuple[Tensor, Tensor]]]) -> float:
         """One optimiser step over all parts of a batch; returns its mean loss over all processes."""
         iteration = self.position.epoch * self.steps + self.position.step
-        optim, seed = self.config.optim, self.config.train.seed
-        seed_iteration(seed, iteration, self.accelerator.process_index)  # for dropout and its like
+        optim, train = self.config.optim, self.config.train
+        seed_iteration(train.seed, iteration, self.accelerator.process_index)  # for dropout and its like
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.device)
-        for i, (indices, (image, label)) in enumerate(parts):
+        losses = []
+        for i, (_, (image, label)) in enumerate(parts):
             last = i == len(parts) - 1  # gradients travel between processes once per step
             with nullcontext() if last else self.accelerator.no_sync(self.model):
-                with autocast(self.device, self.config.train.precision):
-                    logits = self.model(image.to(self.device))  # (B, K, *S)
-                loss = self.loss(logits, label.to(self.device)) / len(parts)
-                if not math.isfinite(loss.item()):
-                    raise self._non_finite(f"The loss is {loss.item()}", [indices], iteration)
+                with autocast(self.device, train.precision):
+                    logits = self.model(to_device(image, self.device, train))  # (B, K, *S)
+                loss = self.loss(logits, label.to(self.device, non_blocking=True)) / len(parts)
                 self.accelerator.backward(loss)
-            total += loss.detach()
-        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), optim.clip or math.inf).item()
-        if not math.isfinite(norm):
-            raise self._non_finite(f"The gradient's norm is {norm}", [indices for indices, _ in parts], iteration)
+            losses.append(loss.detach())
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), optim.clip or math.inf)
+        # The one moment at which the CPU waits for a GPU. Nothing is updated with what is not finite.
+        self._check_finite(torch.stack([*losses, norm.to(losses[0].dtype)]).tolist(), [d for d, _ in parts], iteration)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(iteration, self.steps * self.config.train.epochs, optim)
+            group["lr"] = learning_rate(iteration, self.steps * train.epochs, optim)
         self.optimizer.step()
-        return self.accelerator.reduce(total, "mean").item()
+        return self.accelerator.reduce(torch.stack(losses).sum(), "mean").item()
 
-    def _non_finite(self, what: str, parts: list[Sequence[int]], iteration: int) -> NonFiniteLoss:
-        cases = ", ".join(self.train_data.case_ids[i] for indices in parts for i in indices)
+    def _check_finite(self, values: list[float], parts: list[Sequence[Draw]], iteration: int) -> None:
+        """values: the loss of each part, and the norm of the gradient."""
+        *losses, norm = values
+        for loss, draws in zip(losses, parts, strict=True):
+            if not math.isfinite(loss):
+                raise self._non_finite(f"The loss is {loss}", [draws], iteration)
+        if not math.isfinite(norm):
+            raise self._non_finite(f"The gradient's norm is {norm}", parts, iteration)
+
+    def _non_finite(self, what: str, parts: list[Sequence[Draw]], iteration: int) -> NonFiniteLoss:
+        cases = ", ".join(self.train_data.case_ids[case] for draws in parts for case, _, _ in draws)
         return NonFiniteLoss(
             f"{what} at iteration {iteration + 1} (epoch {self.position.epoch + 1}), with the cases {cases}; the "
             "weights were not updated. Look at these images, or lower optim.lr, or set optim.clip = 1."
@@ -251,7 +279,8 @@ class Trainer:
             self._save(self.out / "best", resumable=False)
         self._save(self.out / "last")
         self._write_log()
-        self.progress.epoch(row, train.epochs)
+        self.tensorboard.epoch(row)
+        self.progress.epoch(row, train.epochs, position.peak_memory_bytes)
         if self.on_epoch:
             self.on_epoch(epoch, row)
 

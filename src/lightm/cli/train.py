@@ -25,7 +25,8 @@ crash) and ends with the very weights that an uninterrupted run has.""",
         """\
   lightm train experiments/smoke.toml
   lightm train experiments/smoke.toml --out runs/wide train.epochs=3 model.options.width=32
-  lightm train experiments/smoke.toml --resume""",
+  lightm train experiments/smoke.toml --resume
+  lightm train experiments/released.toml --smoke         does that recipe work here? a minute on phantoms""",
     )
     sub.add_argument("recipe", type=Path, help="a file of experiments/, or a record of results/ to run again")
     sub.add_argument(
@@ -37,6 +38,7 @@ crash) and ends with the very weights that an uninterrupted run has.""",
     )
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder to make (default: runs/NAME)")
     sub.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    sub.add_argument("--smoke", action="store_true", help="the recipe on a few small phantoms, within a minute")
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -44,11 +46,13 @@ def _run(args: argparse.Namespace) -> None:
 
     from lightm.config import load_config
     from lightm.results import format_scores
+    from lightm.smoke import smoke
     from lightm.training import Trainer
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("lightm").setLevel(logging.INFO)
     config = load_config(args.recipe, args.settings)
+    config = smoke(config) if args.smoke else config
     out = args.out or Path("runs") / config.name
     record = Trainer(config, out, resume=args.resume).fit()
     print(f"{out}: best validation DSC {record['best']['val_dsc']:.4f} in epoch {record['best']['epoch']}")
