@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from lightm.comparison import compare, holm, sign_flip_test, sign_flips
+from lightm.comparison import (
+    bootstrap,
+    compare,
+    holm,
+    interval_of_cases,
+    interval_of_runs,
+    seeds_by_chance,
+    sign_flip_test,
+    sign_flips,
+    t_quantile,
+)
 from lightm.errors import LightMError
 
 
@@ -55,6 +65,33 @@ def test_runs_that_overlap_are_not_apart():
 def test_holm_by_hand():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {"a": 0.03, "b": 0.06, "c": 0.06}
     assert holm({"a": 0.6, "b": 0.9}) == {"a": 1.0, "b": 1.0}
+
+
+def test_how_often_equal_systems_have_runs_apart_by_hand():
+    assert seeds_by_chance(1, 1) == 1 and seeds_by_chance(3, 3) == 2 / 20 and seeds_by_chance(1, 3) == 1 / 2
+
+
+def test_quantiles_of_student_s_t_are_those_of_its_tables():
+    table = {1: 12.706, 2: 4.303, 3: 3.182, 9: 2.262, 30: 2.042}
+    assert {df: round(t_quantile(df), 3) for df in table} == table
+    assert round(t_quantile(4, 0.99), 3) == 4.604
+
+
+def test_the_interval_over_runs_covers_as_often_as_it_says():
+    rng = np.random.default_rng(4)
+    covered = [low < 0.9 < high for low, high in (interval_of_runs(rng.normal(0.9, 0.01, 3)) for _ in range(300))]
+    assert abs(np.mean(covered) - 0.95) < 0.04
+    assert interval_of_runs([0.9]) == (-np.inf, np.inf)
+
+
+def test_the_bootstrap_resamples_cases():
+    values = [0.0, 0.0, 0.0, 1.0]
+    low, high = interval_of_cases(values)
+    assert low == 0 and high == 0.75
+    assert bootstrap(values, statistic=np.min, draws=50).min() == 0
+    assert (bootstrap([0.5], draws=7) == 0.5).all() and (interval_of_cases(values) == interval_of_cases(values))
+    with pytest.raises(LightMError, match="at least one score"):
+        bootstrap([])
 
 
 @pytest.mark.parametrize(

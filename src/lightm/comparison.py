@@ -5,7 +5,8 @@ covers that for the networks as they were trained. The *seeds*: another training
 another network; only more than one training of each shows how much.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -79,3 +80,44 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
         largest = max(largest, min(1.0, (len(p) - rank) * p[name]))
         adjusted[name] = largest
     return {name: adjusted[name] for name in p}
+
+
+def seeds_by_chance(runs: int, others: int) -> float:
+    """How probable it is that the runs of two equal systems don't overlap: 2 / C(a + b, a)."""
+    return 2 / math.comb(runs + others, runs)
+
+
+def bootstrap(values: Sequence[float], statistic: Callable = np.mean, draws: int = 10_000, seed: int = 0) -> np.ndarray:
+    """The statistic (axis=1) of cases drawn anew from values (n,), with replacement: (draws,)."""
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or not values.size:
+        raise LightMError(f"bootstrap needs a list of at least one score, not an array of shape {values.shape}.")
+    drawn = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
+    return statistic(values[drawn], axis=1)
+
+
+def interval_of_cases(values: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of a mean over cases (n,), for patients of whom these are a sample: percentiles of `bootstrap`."""
+    low, high = np.quantile(bootstrap(values), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def interval_of_runs(values: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of a mean over training runs (n,), Student's t; without end, (-inf, inf), for a single run."""
+    n = len(values)
+    if n < 2:
+        return -math.inf, math.inf
+    half = t_quantile(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    mean = float(np.mean(values))
+    return mean - half, mean + half
+
+
+def t_quantile(degrees: int, share: float = 0.95) -> float:
+    """How far from 0 Student's t, in units of its scale, reaches on both sides to cover `share`."""
+    # Its density, integrated by Simpson's rule after t = sqrt(degrees) tan(angle), which makes the range finite.
+    scale = math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)) / math.sqrt(math.pi)
+    angles = np.linspace(0, math.pi / 2, 20_001)
+    density = 2 * scale * np.cos(angles) ** (degrees - 1)
+    pairs = (angles[2] - angles[0]) / 6 * (density[:-2:2] + 4 * density[1:-1:2] + density[2::2])
+    covered = np.concatenate([[0.0], np.cumsum(pairs)])  # at every other angle
+    return math.sqrt(degrees) * math.tan(float(np.interp(share, covered, angles[::2])))
