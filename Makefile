@@ -1,6 +1,6 @@
 # Every target sets up what it needs in .venv first; a second run skips what is done. Only sh, git and Python are needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint notebooks clean
+.PHONY: help setup book test lint notebooks bench clean
 PYTHON ?= python3
 PY := .venv/bin/python
 STAMP := .venv/lightm-stamp
@@ -28,6 +28,12 @@ lint: $(STAMP) ## ruff
 
 notebooks: $(STAMP) ## run notebooks/src/*.py into notebooks/*.ipynb (ONLY=name for one)
 	@$(PY) tools/build_notebooks.py $(if $(ONLY),--only $(ONLY))
+
+bench: $(STAMP) ## time the scan and a training step beside other software: _build/bench/*.json (minutes)
+	$(PY) -m pip install -q -c requirements/constraints.txt mambapy
+	@mkdir -p _build/bench
+	$(PY) -m lightm bench scan --peers --json _build/bench/scan.json
+	$(PY) -m lightm bench step --peers mamba.py --json _build/bench/step.json
 
 clean: ## remove what was built (keeps .venv and runs/)
 	rm -rf _build .pytest_cache .ruff_cache

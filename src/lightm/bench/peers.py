@@ -84,11 +84,13 @@ def _our_scan(backend: str) -> Scan:
 
 
 def peers(device: torch.device, names: list[str] | None = None) -> list[Contender | Absent]:
-    """The peers for `device`: those in `names`, or all. Unknown names raise LightMError."""
+    """The peers for `device`: those in `names`, or all that don't take minutes to prepare. Unknown: LightMError."""
     for name in names or ():
         if name not in PEERS:
             raise LightMError(f"There is no peer {name!r}. {suggest(name, PEERS)}")
-    return [find(name, device) for name in PEERS if names is None or name in names]
+    if names is None:
+        names = [name for name in PEERS if device.type != "cpu" or name not in SLOW_TO_PREPARE_ON_A_CPU]
+    return [find(name, device) for name in PEERS if name in names]
 
 
 def find(name: str, device: torch.device) -> Contender | Absent:
@@ -237,3 +239,4 @@ PEERS = {
     "mamba_ssm": cache(_mamba_ssm),
     "serial-c": cache(_serial_c),
 }
+SLOW_TO_PREPARE_ON_A_CPU = ("associative_scan-compiled",)  # compiled anew for every shape; takes part when it is named

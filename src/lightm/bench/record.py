@@ -96,3 +96,17 @@ def load_bench(path: str | Path) -> dict[str, Any]:
 def list_bench(folder: str | Path) -> dict[str, dict[str, Any]]:
     """Every record of a folder, checked: file name without .json -> record, sorted by name."""
     return {path.stem: load_bench(path) for path in sorted(Path(folder).glob("*.json"))}
+
+
+def curve(record: dict[str, Any], contender: str, key: str, value: str = "median_s") -> dict[int, float]:
+    """Tokens -> a number ("median_s" or "memory_bytes") of one contender, where a scan's record has it.
+
+    key: "forward" or "forward_backward".
+    """
+    found = {}
+    for row in record["shapes"]:
+        for entry in row["contenders"]:
+            number = (entry.get(key) or {}).get(value)
+            if entry["name"] == contender and number is not None:
+                found[row["shape"][2]] = number
+    return found
