@@ -1,0 +1,42 @@
+"""lightm.allocation: memory that was freed is used again without new page faults."""
+
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, sys, torch
+from lightm.allocation import keep_freed_memory
+kept = keep_freed_memory() if sys.argv[1] == "keep" else None
+def use():
+    torch.ones(48 * 2**20 // 4)  # 48 MB, above every threshold of glibc
+for _ in range(20):
+    use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    use()
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(mode: str, **environment: str) -> tuple[str, int]:
+    out = subprocess.run(
+        [sys.executable, "-c", FAULTS, mode], env=environment, capture_output=True, text=True, check=True
+    )
+    kept, count = out.stdout.split()
+    return kept, int(count)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has these thresholds")
+def test_freed_memory_is_used_again_without_page_faults():
+    kept, count = faults("keep", OMP_NUM_THREADS="1")
+    if kept == "False":
+        pytest.skip("this C library has no mallopt")
+    assert count * 10 < faults("leave", OMP_NUM_THREADS="1")[1]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has these thresholds")
+def test_thresholds_of_the_environment_are_left_alone():
+    kept, count = faults("keep", MALLOC_MMAP_THRESHOLD_="4096", OMP_NUM_THREADS="1")
+    assert kept == "True" and count > 1000  # every large block is still mapped afresh, as the user asked
