@@ -16,7 +16,7 @@ from lightm.bench.machine import Machine
 from lightm.bench.measure import alternate
 from lightm.bench.memory import added_by, in_own_process
 from lightm.bench.peers import Absent, Contender, find
-from lightm.bench.record import check_bench, list_bench
+from lightm.bench.record import check_bench, curve, list_bench
 from lightm.bench.roofline import bound, scan_counts
 from lightm.bench.scan import contender_call, relative_errors
 from lightm.bench.swap import as_ours, replaced_scan, scans_of
@@ -245,6 +245,12 @@ def test_a_damaged_record_is_refused(record, damage, message):
     damage(damaged)
     with pytest.raises(LightMError, match=message):
         check_bench(damaged)
+
+
+def test_a_curve_has_the_points_that_were_measured(record):
+    expected = record["shapes"][0]["contenders"][0]["forward"]["median_s"]
+    assert curve(record, "lightm chunked", "forward") == {SMALL.length: expected}
+    assert curve(record, "lightm chunked", "forward", "memory_bytes") == curve(record, "nobody", "forward") == {}
 
 
 def test_records_of_the_repository_are_whole_clean_and_name_no_place():
