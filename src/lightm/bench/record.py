@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from lightm.allocation import keep_freed_memory
 from lightm.errors import LightMError
 from lightm.provenance import environment
 from lightm.results import check_shape
@@ -23,6 +24,7 @@ _HEAD: dict[str, Any] = {
     "finished": str,  # UTC, ISO 8601
     "device": str,
     "environment": {"versions": dict, "hardware": dict, "git": dict},
+    "kept_memory": bool,  # by the timed calls; peak memory is measured with the system's own way
     "repeats": int,
     "patience_s": float | int,
 }
@@ -35,8 +37,12 @@ _CONTENDER = {"name": str, "what": str, "version": str, "ours": bool, "reason": 
 _TIMES = {"median_s": float, "samples_s": list, "disturbed": int, "warm": bool}
 
 
-def header(kind: str, device: torch.device) -> dict[str, Any]:
-    """The head of a record: what was measured where, and with which versions. "command" is for the caller to fill."""
+def header(kind: str, device: torch.device, keep: bool) -> dict[str, Any]:
+    """The head of a record: what was measured where, and with which versions. "command" is for the caller to fill.
+
+    keep: freed memory is kept from now on; "kept_memory" says whether the system let it be.
+    """
+    kept = keep and keep_freed_memory()
     return {
         "schema": SCHEMA,
         "kind": kind,
@@ -44,6 +50,7 @@ def header(kind: str, device: torch.device) -> dict[str, Any]:
         "finished": "",
         "device": device.type,
         "environment": environment(),
+        "kept_memory": kept,
     }
 
 

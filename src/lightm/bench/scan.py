@@ -33,6 +33,7 @@ def bench_scan(
     forward_only: bool = False,
     patience: float = 20.0,
     memory: bool = True,
+    keep_freed_memory: bool = False,
     say: Callable[[str], None] = on_stderr,
 ) -> dict[str, Any]:
     """Time and peak memory of the scan, ours beside peers'; plain values, as record.py describes them.
@@ -47,6 +48,8 @@ def bench_scan(
         patience: seconds that one contender may take at one shape; see `measure.alternate`. One that should take
             longer than that for a single call, judging by an earlier shape, is skipped there.
         memory: also the peak memory, which calls each contender once more.
+        keep_freed_memory: keep the CPU memory that is freed, as the commands of `lightm` do (lightm.allocation), for
+            every contender; by default memory is what a program gets that imports torch and does nothing about it.
         say: takes lines of progress.
 
     Raises:
@@ -54,7 +57,7 @@ def bench_scan(
     """
     device = usable(device)
     contenders = [*ours(device, backends), *peers(device, peer_names)]
-    record = header("scan", device) | {
+    record = header("scan", device, keep_freed_memory) | {
         "repeats": repeats,
         "patience_s": patience,
         "machine": asdict(machine(device)),

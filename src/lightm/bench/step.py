@@ -30,6 +30,7 @@ def bench_step(
     patience: float = 60.0,
     memory: bool = True,
     parts: bool = True,
+    keep_freed_memory: bool = False,
     say: Callable[[str], None] = on_stderr,
     **options,
 ) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def bench_step(
         device: "cpu" or "cuda".
         backends: of lightm.scan, on which the network runs besides; None: all that can; (): none.
         peer_names: of `peers.PEERS`, whose scan takes the place of ours; None: all; (): none.
-        repeats, patience, memory, say: as for `bench_scan`; patience is for all steps of one contender.
+        repeats, patience, memory, keep_freed_memory, say: as for `bench_scan`; patience: for all steps of a contender.
         parts: also the time by part of the network as it comes.
 
     Raises:
@@ -57,7 +58,7 @@ def bench_step(
     question = {"model": model, "size": list(size), "batch": batch, "options": options}
     losses: dict[str, list[float]] = {}
     rows, steps = [], {}
-    record = header("step", device) | question | {"repeats": repeats, "patience_s": patience}
+    record = header("step", device, keep_freed_memory) | question | {"repeats": repeats, "patience_s": patience}
     record["scans"] = [str(shape) for shape in shapes]
     for contender in [AS_IT_COMES, *ours(device, backends), *peers(device, peer_names)]:
         row = _row(contender, shapes, free_memory(device))

@@ -76,6 +76,9 @@ def _common(parser: argparse.ArgumentParser, repeats: int, patience: int, backen
         help=f"what one contender may take at a time (default: {patience})",
     )
     parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave out the peak memory")
+    parser.add_argument(
+        "--keep-freed-memory", action="store_true", help="as lightm's other commands do; for every contender"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to this file")
 
 
@@ -123,6 +126,7 @@ def _checked(args: argparse.Namespace) -> dict[str, Any]:
         "repeats": args.repeats,
         "patience": args.patience,
         "memory": args.memory,
+        "keep_freed_memory": args.keep_freed_memory,
     }
 
 
