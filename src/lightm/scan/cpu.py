@@ -4,11 +4,12 @@ The arithmetic is in cpu_forward.py and cpu_backward.py, its vector values in si
 tensors become what the kernels want: channels padded to whole vectors and states to whole tiles (LightM-UNet's need no
 padding), and the scan is cut into tasks, a task being some blocks of channels of one batch item.
 
-Results are the same bits from run to run for a given number of threads; another number cuts the channels elsewhere, and
-sums over them (dB, dC) may differ in the last digit.
+Results are the same bits from run to run and for any number of threads. Only the number of the machine's processors says
+where the channels are cut, and so in which order they are summed (dB, dC).
 """
 
 import math
+import os
 from functools import partial
 
 import numpy as np
@@ -49,15 +50,17 @@ class _Problem:
         self.shape = (self.L, self.N, self.blocks)
         per_channel = [torch.zeros(self.channels, dtype=u.dtype) if x is None else x for x in (D, delta_bias)]
         self.D, self.bias = (_flat(_pad(x, W).contiguous()) for x in per_channel)
-        self.A = _flat(self.to_blocks(A[None] / math.log(2)))
+        A_blocks = self.to_blocks(A[None] / math.log(2))  # (1, blocks, N, W), padded with zeros
+        self.A, self.fastest = _flat(A_blocks), _flat(F.pad(A_blocks, (0, 0, 0, 1)).abs().amax(2))
         self.u, self.delta = _rows(_pad(u, W)), _rows(_pad(delta, W))
         self.z = self.u if z is None else _rows(_pad(z, W))  # never read if there is no gate
         self.B, self.C = _rows(_pad(B, TILE)), _rows(_pad(C, TILE))
         self.use_softplus, self.gated = delta_softplus, z is not None
 
-        # As many tasks for a batch item as give every thread one, but at least so many that a task is not too large.
-        threads_an_item = 1 if self.batch % torch.get_num_threads() == 0 else -(-torch.get_num_threads() // self.batch)
-        self.splits = min(self.blocks, max(threads_an_item, -(-self.blocks // MOST_BLOCKS)))
+        # As many tasks for a batch item as give every processor one, but at least so many that none is too large.
+        processors = os.cpu_count() or 1
+        tasks_an_item = 1 if self.batch % processors == 0 else -(-processors // self.batch)
+        self.splits = min(self.blocks, max(tasks_an_item, -(-self.blocks // MOST_BLOCKS)))
         self.tasks = [
             (i, self.blocks * s // self.splits, self.blocks * (s + 1) // self.splits)
             for i in range(self.batch)
@@ -96,7 +99,7 @@ def forward(
     y = p.rows_of_channels(u)
     h = u.new_zeros(p.batch, p.blocks, p.N, p.W)
     states = u.new_empty(states_shape(p.batch, p.L, p.channels, p.d_state) if keep_states else 0)
-    tensors = (p.u, p.delta, p.z, p.B, p.C, p.A, p.D, p.bias, _rows(y), _flat(h), _flat(states))
+    tensors = (p.u, p.delta, p.z, p.B, p.C, p.A, p.fastest, p.D, p.bias, _rows(y), _flat(h), _flat(states))
     threads.run(
         [partial(forward_task, task, p.shape, *tensors, p.use_softplus, p.gated, keep_states) for task in p.tasks]
     )
@@ -128,7 +131,7 @@ def backward(
     g = p.to_blocks(grad_last_state)
     dA = torch.empty_like(g)
     dD, dbias = (u.new_empty(p.batch, p.blocks * p.W) for _ in range(2))
-    inputs = (p.u, p.delta, p.z, p.B, p.C, p.A, p.D, p.bias, _flat(states), _rows(_pad(grad_y, p.W)))
+    inputs = (p.u, p.delta, p.z, p.B, p.C, p.A, p.fastest, p.D, p.bias, _flat(states), _rows(_pad(grad_y, p.W)))
     by_token = (_rows(du), _rows(ddelta), _rows(dz))
     totals = (_flat(g), _flat(dA), _flat(dD), _flat(dbias))
     sums = [(_rows(dB[s]), _rows(dC[s])) for s in range(p.splits)]

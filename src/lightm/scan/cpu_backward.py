@@ -20,11 +20,13 @@ import math
 import numpy as np
 from numba import njit
 
-from lightm.scan.cpu_forward import CHUNK, TILE
+from lightm.scan.cpu_forward import CHUNK, NORMAL, TILE, prefetch_rows, store_decays
 from lightm.scan.simd import (
     add_parts,
+    all_below,
     kernel,
     lanes,
+    largest,
     load,
     scratch,
     spread,
@@ -32,7 +34,7 @@ from lightm.scan.simd import (
     store_lane_sums,
     zeros,
 )
-from lightm.scan.simd_math import exp2, sigmoid, softplus
+from lightm.scan.simd_math import sigmoid, softplus
 
 LN_2 = math.log(2)
 
@@ -57,6 +59,7 @@ def backward_task(
     B,
     C,
     A,
+    fastest,
     D,
     bias,
     states,
@@ -105,13 +108,14 @@ def backward_task(
     sum_gB = scratch(u_data, step.size)  # sum_n g B
     sum_qA = scratch(u_data, step.size)  # sum_n q A log2(e)
     out = scratch(u_data, step.size)  # y before the gate
-    gate_grad = scratch(u_data, step.size)  # dy * d SiLU(z) / dz
+    gate_grad = scratch(u_data, step.size)  # z, then dy * d SiLU(z) / dz
     # One tile of one block: (CHUNK, TILE, W), and h also after the last token
     decays = scratch(u_data, CHUNK * TILE * W)
     hs = scratch(u_data, (CHUNK + 1) * TILE * W)
-    # dB and dC before the sum over lanes: (N / TILE, CHUNK, TILE, W)
-    gx = scratch(u_data, CHUNK * N * W)
+    # dB and dC of one tile before the sum over lanes: (CHUNK, TILE, W)
+    gx = scratch(u_data, CHUNK * TILE * W)
     hdy = scratch(u_data, gx.size)
+    normal = np.empty(count, np.bool_)  # whether no exponent of the chunk exceeds NORMAL
     # What compensated sums lost, and the sums over a chunk
     dA_error = np.zeros(count * N * W, u_data.dtype)
     dD_error = np.zeros(count * W, u_data.dtype)
@@ -128,8 +132,9 @@ def backward_task(
     for chunk in range(chunks - 1, -1, -1):
         start = chunk * CHUNK
         tokens = min(CHUNK, L - start)
+        tokens_ahead = min(CHUNK, start)
 
-        # 1. Row by row, as memory lies: what does not depend on the states.
+        # 1. Row by row, as memory lies.
         for k in range(tokens):
             u_row = item * u_item + (start + k) * u_token
             delta_row = item * delta_item + (start + k) * delta_token
@@ -137,56 +142,68 @@ def backward_task(
             dy_row = item * dy_item + (start + k) * dy_token
             for j in range(first, last):
                 at = ((j - first) * CHUNK + k) * W
-                raw = load(delta_data, delta_row + j * W, 1) + load(bias, j * W, 1)
-                u_k = load(u_data, u_row + j * W, 1)
-                dy_k = load(dy_data, dy_row + j * W, 1)
+                store(step, at, load(delta_data, delta_row + j * W, 1) + load(bias, j * W, 1))
+                store(u_t, at, load(u_data, u_row + j * W, 1))
+                store(grad, at, load(dy_data, dy_row + j * W, 1))
+                if gated:
+                    store(gate_grad, at, load(z_data, z_row + j * W, 1))
+
+        for j in range(first, last):
+            # 2. What does not depend on the states, four tokens at a time.
+            rows = (j - first) * CHUNK * W
+            longest = zeros(A, 4)
+            for k in range(0, tokens, 4):
+                at = rows + k * W
+                dt = load(step, at, 4)
                 if use_softplus:
-                    dt = softplus(raw)
-                    store(step_slope, at, sigmoid(raw))
-                else:
-                    dt = raw
-                    store(step_slope, at, zeros(A, 1) + 1.0)
+                    store(step_slope, at, sigmoid(dt))
+                    dt = softplus(dt)
+                u_k = load(u_t, at, 4)
+                longest = largest(longest, dt)
                 store(step, at, dt)
                 store(step_u, at, dt * u_k)
-                store(u_t, at, u_k)
-                store(sum_gB, at, zeros(A, 1))
-                store(sum_qA, at, zeros(A, 1))
+                store(sum_gB, at, zeros(A, 4))
+                store(sum_qA, at, zeros(A, 4))
                 if gated:
-                    z_k = load(z_data, z_row + j * W, 1)
+                    z_k = load(gate_grad, at, 4)
+                    dy_k = load(grad, at, 4)
                     s = sigmoid(z_k)
-                    store(out, at, load(D, j * W, 1) * u_k)
+                    store(out, at, u_k * load(D, j * W, 1))
                     store(gate_grad, at, dy_k * (s * (1.0 + z_k * (1.0 - s))))
                     store(grad, at, dy_k * (z_k * s))
-                else:
-                    store(grad, at, dy_k)
+            normal[j - first] = all_below(longest * load(fastest, j * W, 1), NORMAL)
 
-        # 2. The states, forwards, and the gradients, backwards, for one tile of states at a time.
-        for j in range(first, last):
-            rows = (j - first) * CHUNK * W
-            for n in range(0, N, TILE):
+        # 3. The states, forwards, and the gradients, backwards, for one tile of states and one block at a time. Tiles are
+        # the outer loop, so that the sums over channels stay in the fastest cache.
+        for n in range(0, N, TILE):
+            for j in range(first, last):
+                rows = (j - first) * CHUNK * W
+                if n == 0:
+                    prefetch_rows(u, item, start - CHUNK, tokens_ahead, j * W)
+                if n == min(TILE, N - TILE):
+                    prefetch_rows(delta, item, start - CHUNK, tokens_ahead, j * W)
+                if n == min(2 * TILE, N - TILE):
+                    prefetch_rows(dy, item, start - CHUNK, tokens_ahead, j * W)
+                if gated and n == min(3 * TILE, N - TILE):
+                    prefetch_rows(z, item, start - CHUNK, tokens_ahead, j * W)
                 a = load(A, (j * N + n) * W, 4)
+                store_decays(decays, step, rows, a, tokens, normal[j - first])
                 h = load(states, (((item * chunks + chunk) * blocks + j) * N + n) * W, 4)
                 store(hs, 0, h)
                 for k in range(tokens):
                     at = rows + k * W
-                    tile = k * TILE * W
-                    decay = exp2(load(step, at, 1) * a)
                     B_k = spread(B_data, item * B_item + (start + k) * B_token + n, 4)
-                    h = decay * h + load(step_u, at, 1) * B_k
-                    store(decays, tile, decay)
-                    store(hs, tile + TILE * W, h)
-                if gated:
-                    for k in range(tokens):
-                        at = rows + k * W
+                    h = load(decays, k * TILE * W, 4) * h + load(step_u, at, 1) * B_k
+                    store(hs, (k + 1) * TILE * W, h)
+                    if gated:
                         C_k = spread(C_data, item * C_item + (start + k) * C_token + n, 4)
-                        store(out, at, load(out, at, 1) + add_parts(load(hs, (k + 1) * TILE * W, 4) * C_k))
+                        store(out, at, load(out, at, 1) + add_parts(h * C_k))
                 at_g = ((item * blocks + j) * N + n) * W
                 g_k = load(g, at_g, 4)
                 dA_chunk = zeros(A, 4)
                 for k in range(tokens - 1, -1, -1):
                     at = rows + k * W
                     tile = k * TILE * W
-                    sums = n * CHUNK * W + tile
                     dt = load(step, at, 1)
                     x = load(step_u, at, 1)
                     dy_k = load(grad, at, 1)
@@ -194,11 +211,11 @@ def backward_task(
                     C_k = spread(C_data, item * C_item + (start + k) * C_token + n, 4)
                     g_k = dy_k * C_k + g_k
                     if j == first:
-                        store(hdy, sums, dy_k * h)
-                        store(gx, sums, x * g_k)
+                        store(hdy, tile, dy_k * h)
+                        store(gx, tile, x * g_k)
                     else:
-                        store(hdy, sums, load(hdy, sums, 4) + dy_k * h)
-                        store(gx, sums, load(gx, sums, 4) + x * g_k)
+                        store(hdy, tile, load(hdy, tile, 4) + dy_k * h)
+                        store(gx, tile, load(gx, tile, 4) + x * g_k)
                     store(sum_gB, at, load(sum_gB, at, 1) + add_parts(g_k * B_k))
                     g_k = g_k * load(decays, tile, 4)
                     h = load(hs, tile, 4)
@@ -207,8 +224,11 @@ def backward_task(
                     store(sum_qA, at, load(sum_qA, at, 1) + add_parts(q * a))
                 store(g, at_g, g_k)
                 add_compensated(dA, at_g, dA_error, ((j - first) * N + n) * W, dA_chunk, 4)
+            for k in range(tokens):
+                store_lane_sums(dB_data, item * dB_item + (start + k) * dB_token + n, load(gx, k * TILE * W, 4))
+                store_lane_sums(dC_data, item * dC_item + (start + k) * dC_token + n, load(hdy, k * TILE * W, 4))
 
-        # 3. Row by row again: what the sums over states and channels give.
+        # 4. Row by row again: what the sums over states and channels give.
         for k in range(tokens):
             du_row = item * du_item + (start + k) * du_token
             ddelta_row = item * ddelta_item + (start + k) * ddelta_token
@@ -218,18 +238,15 @@ def backward_task(
                 u_k = load(u_t, at, 1)
                 dy_k = load(grad, at, 1)
                 gB = load(sum_gB, at, 1)
-                slope = load(step_slope, at, 1)
                 store(du_data, du_row + j * W, load(step, at, 1) * gB + load(D, j * W, 1) * dy_k)
-                ddelta_k = (u_k * gB + load(sum_qA, at, 1) * LN_2) * slope
+                ddelta_k = u_k * gB + load(sum_qA, at, 1) * LN_2
+                if use_softplus:
+                    ddelta_k = ddelta_k * load(step_slope, at, 1)
                 store(ddelta_data, ddelta_row + j * W, ddelta_k)
                 store(dD_chunk, (j - first) * W, load(dD_chunk, (j - first) * W, 1) + dy_k * u_k)
                 store(dbias_chunk, (j - first) * W, load(dbias_chunk, (j - first) * W, 1) + ddelta_k)
                 if gated:
                     store(dz_data, dz_row + j * W, load(out, at, 1) * load(gate_grad, at, 1))
-            for n in range(0, N, TILE):
-                sums = n * CHUNK * W + k * TILE * W
-                store_lane_sums(dB_data, item * dB_item + (start + k) * dB_token + n, load(gx, sums, 4))
-                store_lane_sums(dC_data, item * dC_item + (start + k) * dC_token + n, load(hdy, sums, 4))
         for j in range(first, last):
             at = (j - first) * W
             add_compensated(dD, (item * blocks + j) * W, dD_error, at, load(dD_chunk, at, 1), 1)

@@ -4,22 +4,54 @@ A task scans some blocks of channels of one batch item from the first token to t
 channels as fit in a vector register, W. Tokens come in chunks, so short that a chunk's rows stay in the fastest cache;
 in a chunk, tokens are the innermost loop, with TILE of the N states in registers:
 
-    for each chunk:  for each block:  for each TILE of the N states:  for each token:  h = exp(delta A) h + delta u B
+    for each chunk:  for each block:  for each TILE of the N states:
+        for each token:  decay = exp(delta A)
+        for each token:  h = decay h + delta u B
+
+The innermost loop is two loops because an exponential wants all registers for itself, and does not depend on the token
+before it: so the processor works on several tokens at once, where the recurrence has to wait.
 """
 
-from lightm.scan.simd import add_parts, kernel, lanes, load, scratch, spread, store
-from lightm.scan.simd_math import exp2, sigmoid, softplus
+from numba import njit
+
+from lightm.scan.simd import add_parts, all_below, kernel, lanes, largest, load, prefetch, scratch, spread, store, zeros
+from lightm.scan.simd_math import exp2, exp2_normal, sigmoid, softplus
 
 CHUNK = 32  # tokens; also the distance between the states that are kept for the backward pass
 TILE = 4  # states in registers at a time
+NORMAL = 126.0  # below it, the magnitude of an exponent makes 2**x a normal number in any format
+
+
+@njit(inline="always")
+def store_decays(decays, step, at, a, tokens, normal):
+    """decays[k] = 2**(step[k] a) for a tile of states; step begins at `at`, and decays is (tokens, TILE, W).
+
+    normal: no exponent of the chunk exceeds NORMAL, as ever in practice; the check of each one is left out.
+    """
+    W = lanes(decays)
+    if normal:
+        for k in range(tokens):
+            store(decays, k * TILE * W, exp2_normal(load(step, at + k * W, 1) * a))
+    else:
+        for k in range(tokens):
+            store(decays, k * TILE * W, exp2(load(step, at + k * W, 1) * a))
+
+
+@njit(inline="always")
+def prefetch_rows(rows, item, start, tokens, column):
+    """Asks for one cache line of each of `tokens` rows, long before they are read; rows is (flat array, strides)."""
+    data, item_stride, token_stride = rows
+    for t in range(start, start + tokens):
+        prefetch(data, item * item_stride + t * token_stride + column)
 
 
 @kernel
-def forward_task(task, shape, u, delta, z, B, C, A, D, bias, y, h, states, use_softplus, gated, keep):
+def forward_task(task, shape, u, delta, z, B, C, A, fastest, D, bias, y, h, states, use_softplus, gated, keep):
     """Scans channel blocks `first` to `last` of batch item `item`; task = (item, first, last), shape = (L, N, blocks).
 
     u, delta, z, B, C, y: (flat array, stride of a batch item, stride of a token)   A: (blocks, N, W), times log2(e)
-    D, bias: (blocks * W)   h: (batch, blocks, N, W), the state, in and out   states: (batch, chunks, blocks, N, W)
+    fastest: (blocks * W), the largest |A| of a channel   D, bias: (blocks * W)
+    h: (batch, blocks, N, W), the state, in and out   states: (batch, chunks, blocks, N, W)
     """
     item, first, last = task
     L, N, blocks = shape
@@ -36,42 +68,61 @@ def forward_task(task, shape, u, delta, z, B, C, A, D, bias, y, h, states, use_s
     step = scratch(u_data, (last - first) * CHUNK * W)  # delta after bias and softplus
     step_u = scratch(u_data, step.size)  # delta u
     out = scratch(u_data, step.size)
+    decays = scratch(u_data, CHUNK * TILE * W)  # of one tile of one block
 
     for chunk in range(chunks):
         start = chunk * CHUNK
         tokens = min(CHUNK, L - start)
+        tokens_ahead = min(CHUNK, L - start - tokens)
 
-        # 1. Row by row, as memory lies: what does not depend on the states.
+        # 1. Row by row, as memory lies.
         for k in range(tokens):
             u_row = item * u_item + (start + k) * u_token
             delta_row = item * delta_item + (start + k) * delta_token
             for j in range(first, last):
                 at = ((j - first) * CHUNK + k) * W
-                dt = load(delta_data, delta_row + j * W, 1) + load(bias, j * W, 1)
+                store(step, at, load(delta_data, delta_row + j * W, 1) + load(bias, j * W, 1))
+                store(step_u, at, load(u_data, u_row + j * W, 1))
+
+        for j in range(first, last):
+            # 2. What does not depend on the states, four tokens at a time (a few behind the last one do no harm).
+            rows = (j - first) * CHUNK * W
+            longest = zeros(u_data, 4)
+            for k in range(0, tokens, 4):
+                at = rows + k * W
+                dt = load(step, at, 4)
                 if use_softplus:
                     dt = softplus(dt)
-                u_t = load(u_data, u_row + j * W, 1)
+                u_t = load(step_u, at, 4)
+                longest = largest(longest, dt)
                 store(step, at, dt)
                 store(step_u, at, dt * u_t)
-                store(out, at, load(D, j * W, 1) * u_t)
+                store(out, at, u_t * load(D, j * W, 1))
+            normal = all_below(longest * load(fastest, j * W, 1), NORMAL)
 
-        # 2. The recurrence, for one tile of states at a time.
-        for j in range(first, last):
+            # 3. The recurrence, for one tile of states at a time. Each tile fetches rows of the next chunk: all at once
+            # would be more than the processor keeps track of.
             for n in range(0, N, TILE):
-                a = load(A, (j * N + n) * W, 4)
+                if n == 0:
+                    prefetch_rows(u, item, start + tokens, tokens_ahead, j * W)
+                if n == min(TILE, N - TILE):
+                    prefetch_rows(delta, item, start + tokens, tokens_ahead, j * W)
+                if gated and n == min(2 * TILE, N - TILE):
+                    prefetch_rows(z, item, start + tokens, tokens_ahead, j * W)
                 at_h = ((item * blocks + j) * N + n) * W
                 h_t = load(h, at_h, 4)
                 if keep:
                     store(states, (((item * chunks + chunk) * blocks + j) * N + n) * W, h_t)
+                store_decays(decays, step, rows, load(A, (j * N + n) * W, 4), tokens, normal)
                 for k in range(tokens):
-                    at = ((j - first) * CHUNK + k) * W
+                    at = rows + k * W
                     B_t = spread(B_data, item * B_item + (start + k) * B_token + n, 4)
                     C_t = spread(C_data, item * C_item + (start + k) * C_token + n, 4)
-                    h_t = exp2(load(step, at, 1) * a) * h_t + load(step_u, at, 1) * B_t
+                    h_t = load(decays, k * TILE * W, 4) * h_t + load(step_u, at, 1) * B_t
                     store(out, at, load(out, at, 1) + add_parts(h_t * C_t))
                 store(h, at_h, h_t)
 
-        # 3. Row by row again: the gate.
+        # 4. Row by row again: the gate.
         for k in range(tokens):
             y_row = item * y_item + (start + k) * y_token
             z_row = item * z_item + (start + k) * z_token

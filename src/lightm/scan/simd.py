@@ -18,11 +18,20 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils, config
 from numba.core.errors import RequireLiteralValue
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-REGISTER_BYTES = 64 if llvm.get_host_cpu_features().get("avx512f") else 32
+
+def _has_avx512() -> bool:
+    """Whether numba compiles for a processor with AVX-512: this one, unless NUMBA_CPU_FEATURES says otherwise."""
+    if config.CPU_FEATURES is not None:
+        return "+avx512f" in config.CPU_FEATURES.split(",")
+    return bool(llvm.get_host_cpu_features().get("avx512f"))
+
+
+REGISTER_BYTES = 64 if _has_avx512() else 32
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
@@ -155,6 +164,22 @@ def store(typing_context, array, index, value):
     return types.void(array, types.intp, value), codegen
 
 
+@intrinsic
+def prefetch(typing_context, array, index):
+    """Asks for the cache line of array[index], which need not exist, without waiting for it."""
+
+    def codegen(context, builder, sig, args):
+        address = _address(context, builder, sig.args[0], args[0], args[1])
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, keep, data = ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)
+        builder.call(function, [builder.bitcast(address, byte), read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
 @intrinsic(prefer_literal=True)
 def spread(typing_context, array, index, parts):
     """Part i has array[index + i] in every lane (`parts` is a literal)."""
@@ -280,3 +305,34 @@ def store_lane_sums(typing_context, array, index, value):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), codegen
+
+
+@intrinsic
+def largest(typing_context, x, y):
+    """The larger of |x| and |y|, lane by lane."""
+
+    def codegen(context, builder, sig, args):
+        def magnitude(part):
+            function = ir.FunctionType(x.llvm_type, [x.llvm_type])
+            name = f"llvm.fabs.v{x.lanes}f{x.element.bitwidth}"
+            return builder.call(cgutils.get_or_insert_function(builder.module, function, name), [part])
+
+        parts = [(magnitude(a), magnitude(b)) for a, b in zip(*(unpack(builder, value) for value in args), strict=True)]
+        return pack(builder, [builder.select(builder.fcmp_ordered("<", a, b), b, a) for a, b in parts])
+
+    return x(x, y), codegen
+
+
+@intrinsic
+def all_below(typing_context, value, bound):
+    """Whether every lane of every part is below the number `bound`; NaN is not."""
+
+    def codegen(context, builder, sig, args):
+        bound = value.splat(builder, context.cast(builder, args[1], sig.args[1], value.element))
+        below = [builder.fcmp_ordered("<", part, bound) for part in unpack(builder, args[0])]
+        while len(below) > 1:
+            below = [builder.and_(below.pop(), below.pop()), *below]
+        bits = ir.IntType(value.lanes)
+        return builder.icmp_unsigned("==", builder.bitcast(below[0], bits), ir.Constant(bits, -1))
+
+    return types.boolean(value, types.float64), codegen

@@ -8,95 +8,146 @@ import math
 import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
+from numpy.polynomial.chebyshev import chebpts1
 
-from lightm.scan.simd import pack, unpack
+from lightm.scan.simd import Vector, pack, unpack
 
 
-def _polynomial(builder, vector, coefficients, x):
+class Lockstep:
+    """The parts of a vector while code is written for them: + - * / emit one instruction for each part in turn.
+
+    The parts do not depend on each other, so the processor works on all of them at once, and loads a constant that they
+    share once.
+    """
+
+    def __init__(self, builder, vector: Vector, parts: list):
+        self.builder, self.vector, self.parts = builder, vector, parts
+
+    def each(self, function, *others) -> "Lockstep":
+        """`function(part, ...)` for each part, numbers among `others` being the same for all."""
+        columns = [self.parts] + [
+            other.parts if isinstance(other, Lockstep) else [self.vector.constant(other)] * len(self.parts)
+            for other in others
+        ]
+        return Lockstep(self.builder, self.vector, [function(*row) for row in zip(*columns, strict=True)])
+
+    def _operator(instruction, reflected=False, flags=("contract",)):
+        def apply(self, other):
+            function = getattr(self.builder, instruction)
+            return self.each(lambda x, y: function(*((y, x) if reflected else (x, y)), flags=flags), other)
+
+        return apply
+
+    __add__ = __radd__ = _operator("fadd")
+    __sub__, __rsub__ = _operator("fsub"), _operator("fsub", reflected=True)
+    __mul__ = __rmul__ = _operator("fmul")
+    __truediv__, __rtruediv__ = _operator("fdiv"), _operator("fdiv", reflected=True)
+
+    def where_negative(self, negative, otherwise) -> "Lockstep":
+        """`negative` in the lanes where this is below zero, `otherwise` elsewhere."""
+        b, zero = self.builder, self.vector.constant(0)
+        return self.each(lambda x, y, z: b.select(b.fcmp_ordered("<", x, zero), y, z), negative, otherwise)
+
+    def clamp(self, lowest: float, highest: float) -> "Lockstep":
+        """Between two numbers; NaN stays NaN."""
+        b = self.builder
+        x = self.each(lambda x, low: b.select(b.fcmp_ordered("<", x, low), low, x), lowest)
+        return x.each(lambda x, high: b.select(b.fcmp_ordered(">", x, high), high, x), highest)
+
+    def round(self) -> tuple["Lockstep", "Lockstep"]:
+        """The nearest integer, as a number, and in the lowest bits of one.
+
+        Adding 1.5 * 2**mantissa leaves no bits for a fraction.
+        """
+        magic = 1.5 * 2**self.vector.mantissa
+        shifted = self.each(self.builder.fadd, magic)
+        return shifted.each(self.builder.fsub, magic), shifted
+
+    def add_to_exponent(self, k: "Lockstep") -> "Lockstep":
+        """This times 2**k, k being in the lowest bits."""
+        b, vector = self.builder, self.vector
+        places = ir.Constant(vector.bits_type, [vector.mantissa] * vector.lanes)
+
+        def add(x, k):
+            k = b.shl(b.bitcast(k, vector.bits_type), places)
+            return b.bitcast(b.add(b.bitcast(x, vector.bits_type), k), vector.llvm_type)
+
+        return self.each(add, k)
+
+
+def _polynomial(coefficients: list[float], x: Lockstep) -> Lockstep:
     """Horner's scheme; coefficients from the constant upwards."""
-    result = vector.constant(coefficients[-1])
+    result = coefficients[-1]
     for coefficient in coefficients[-2::-1]:
-        product = builder.fmul(result, x, flags=("contract",))
-        result = builder.fadd(product, vector.constant(coefficient), flags=("contract",))
+        result = x * result + coefficient
     return result
 
 
-def _exp2_coefficients(bits: int) -> list[float]:
-    """2**f on [-1/2, 1/2] as 1 + f q(f), q interpolated at Chebyshev nodes, to the precision of the format.
+def _exp2_coefficients(vector: Vector) -> list[float]:
+    """2**f for |f| <= 1/2 as 1 + f q(f), to the precision of the format.
 
-    It is exact at f = 0, because slowly decaying states multiply thousands of factors close to one; and one degree less
-    would do for a single exponential, but doubles the error of dA over 262144 tokens.
+    It is exact at f = 0, because slowly decaying states multiply thousands of factors close to one. For the same reason
+    the five nodes of q for float32 lie closer to 0 than Chebyshev's do, which give errors of dA half as large again; a
+    sixth node gains nothing there and takes a tenth more time.
     """
-    degree = 5 if bits == 32 else 11  # odd: no node at 0
-    q = np.polynomial.Chebyshev.interpolate(lambda f: np.expm1(f * math.log(2)) / f, degree, domain=[-0.5, 0.5])
-    return [1.0, *q.convert(kind=np.polynomial.Polynomial).coef]
+    nodes = np.array([-0.47, -0.25, 1e-9, 0.25, 0.47]) if vector.mantissa == 23 else chebpts1(12) / 2
+    q = np.polynomial.Polynomial.fit(nodes, np.expm1(nodes * math.log(2)) / nodes, len(nodes) - 1, domain=[])
+    return [1.0, *q.coef]
 
 
-def _round(builder, vector, x):
-    """The integer next to x, as a number, and in the lowest bits of one (adding 1.5 * 2**mantissa leaves it there)."""
-    magic = vector.constant(1.5 * 2**vector.mantissa)
-    shifted = builder.fadd(x, magic)
-    return builder.fsub(shifted, magic), shifted
+def _power(f: Lockstep, bits: Lockstep) -> Lockstep:
+    """2**f * 2**k for |f| <= 1/2: a polynomial, and k (in the lowest bits of `bits`) added to its exponent."""
+    return _polynomial(_exp2_coefficients(f.vector), f).add_to_exponent(bits)
 
 
-def _clamp(builder, vector, x, lowest: float, highest: float):
-    lowest, highest = vector.constant(lowest), vector.constant(highest)
-    x = builder.select(builder.fcmp_ordered("<", x, lowest), lowest, x)  # in this order NaN stays NaN
-    return builder.select(builder.fcmp_ordered(">", x, highest), highest, x)
+def _exp2_normal(x: Lockstep) -> Lockstep:
+    """2**x for |x| < 126, where the result is a normal number; nonsense elsewhere."""
+    k, bits = x.round()
+    return _power(x - k, bits)
 
 
-def _power(builder, vector, f, shifted):
-    """2**f * 2**k for |f| <= 1/2: a polynomial, and k (in the lowest bits of `shifted`) added to its exponent."""
-    p = _polynomial(builder, vector, _exp2_coefficients(vector.element.bitwidth), f)
-    bits = vector.bits_type
-    k = builder.shl(builder.bitcast(shifted, bits), ir.Constant(bits, [vector.mantissa] * vector.lanes))
-    return builder.bitcast(builder.add(builder.bitcast(p, bits), k), vector.llvm_type)
-
-
-def _exp2(builder, vector, x):
+def _exp2(x: Lockstep) -> Lockstep:
     """2**x; 0 and infinity where it leaves the range of the exponent's bits."""
-    x = _clamp(builder, vector, x, -vector.bias, vector.bias + 1)
-    k, shifted = _round(builder, vector, x)
-    return _power(builder, vector, builder.fsub(x, k), shifted)
+    return _exp2_normal(x.clamp(-x.vector.bias, x.vector.bias + 1))
 
 
-def _exp(builder, vector, x):
+def _exp(x: Lockstep) -> Lockstep:
     """e**x, kept between the smallest and the largest normal number.
 
     The remainder x - k ln 2 is taken in two steps, so that its rounding error does not grow with |x|.
     """
-    ln2, end = math.log(2), (vector.bias - 1) * math.log(2)
-    x = _clamp(builder, vector, x, -end, end)
-    k, shifted = _round(builder, vector, builder.fmul(x, vector.constant(1 / ln2)))
+    ln2 = math.log(2)
     high = math.floor(ln2 * 2**14) / 2**14  # few bits: k * high is exact
-    remainder = builder.fsub(x, builder.fmul(k, vector.constant(high)))
-    remainder = builder.fsub(remainder, builder.fmul(k, vector.constant(ln2 - high)))
-    return _power(builder, vector, builder.fmul(remainder, vector.constant(1 / ln2)), shifted)
+    end = (x.vector.bias - 1) * ln2
+    x = x.clamp(-end, end)
+    k, bits = (x * (1 / ln2)).round()
+    remainder = (x - k * high) - k * (ln2 - high)
+    return _power(remainder * (1 / ln2), bits)
 
 
-def _sigmoid(builder, vector, x):
-    one = vector.constant(1)
-    return builder.fdiv(one, builder.fadd(one, _exp(builder, vector, builder.fsub(vector.constant(0), x))))
+def _sigmoid(x: Lockstep) -> Lockstep:
+    """1 / (1 + e**-x), by w = e**-|x| as in `_softplus`: where both are wanted, the compiler computes w once."""
+    w = _exp(x.where_negative(x, 0.0 - x))
+    return x.where_negative(w, 1.0) / (w + 1.0)
 
 
-def _softplus(builder, vector, x):
+def _softplus(x: Lockstep) -> Lockstep:
     """log(1 + e**x) = max(x, 0) + log(1 + w) with w = e**-|x|.
 
-    log(1 + w) = 2 artanh(s) = 2 s (1 + s^2/3 + s^4/5 + ...) with s = w / (2 + w) <= 1/3, accurate also for tiny w.
+    log(1 + w) = 2 artanh(s) with s = w / (2 + w) <= 1/3, accurate also for tiny w; artanh(s) / s is smooth in s^2.
     """
-    zero = vector.constant(0)
-    negative = builder.fcmp_ordered("<", x, zero)
-    w = _exp(builder, vector, builder.select(negative, x, builder.fsub(zero, x)))
-    s = builder.fdiv(w, builder.fadd(w, vector.constant(2)))
-    terms = 8 if vector.element.bitwidth == 32 else 17  # s^2 <= 1/9
-    series = _polynomial(builder, vector, [2 / (2 * k + 1) for k in range(terms)], builder.fmul(s, s))
-    return builder.fadd(builder.select(negative, zero, x), builder.fmul(s, series))
+    w = _exp(x.where_negative(x, 0.0 - x))
+    s = w / (w + 2.0)
+    nodes = (chebpts1(5 if x.vector.mantissa == 23 else 11) + 1) / 18  # of s^2, in [0, 1/9]
+    values = 2 * np.arctanh(np.sqrt(nodes)) / np.sqrt(nodes)
+    series = np.polynomial.Polynomial.fit(nodes, values, len(nodes) - 1, domain=[0, 1 / 9]).convert().coef
+    return s * _polynomial(list(series), s * s) + x.where_negative(0.0, x)
 
 
 def _unary(function, name: str, doc: str):
     def typer(typing_context, x):
         def codegen(context, builder, sig, args):
-            return pack(builder, [function(builder, x, part) for part in unpack(builder, args[0])])
+            return pack(builder, function(Lockstep(builder, x, unpack(builder, args[0]))).parts)
 
         return x(x), codegen
 
@@ -106,5 +157,6 @@ def _unary(function, name: str, doc: str):
 
 
 exp2 = _unary(_exp2, "exp2", "2**x, lane by lane.")
+exp2_normal = _unary(_exp2_normal, "exp2_normal", "2**x, lane by lane, where every |x| < 126: without the clamps.")
 sigmoid = _unary(_sigmoid, "sigmoid", "1 / (1 + e**-x), lane by lane.")
 softplus = _unary(_softplus, "softplus", "log(1 + e**x), lane by lane.")
