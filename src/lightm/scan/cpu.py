@@ -4,8 +4,8 @@ The arithmetic is in cpu_forward.py and cpu_backward.py, its vector values in si
 tensors become what the kernels want: channels padded to whole vectors and states to whole tiles (LightM-UNet's need no
 padding), and the scan is cut into tasks, a task being some blocks of channels of one batch item.
 
-Results are the same bits from run to run and for any number of threads. Only the number of the machine's processors says
-where the channels are cut, and so in which order they are summed (dB, dC).
+Results are the same bits from run to run and for any number of threads: the number of processors that the process may
+use, not of its threads, says where the channels are cut, and so in which order they are summed (dB, dC).
 """
 
 import math
@@ -38,6 +38,11 @@ def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[
     return (batch, (length + CHUNK - 1) // CHUNK, padded_channels * padded_states)
 
 
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class _Problem:
     """Inputs as the kernels want them, and the tasks into which the scan is cut."""
 
@@ -58,8 +63,7 @@ class _Problem:
         self.use_softplus, self.gated = delta_softplus, z is not None
 
         # As many tasks for a batch item as give every processor one, but at least so many that none is too large.
-        processors = os.cpu_count() or 1
-        tasks_an_item = 1 if self.batch % processors == 0 else -(-processors // self.batch)
+        tasks_an_item = 1 if self.batch % _processors() == 0 else -(-_processors() // self.batch)
         self.splits = min(self.blocks, max(tasks_an_item, -(-self.blocks // MOST_BLOCKS)))
         self.tasks = [
             (i, self.blocks * s // self.splits, self.blocks * (s + 1) // self.splits)

@@ -173,8 +173,8 @@ def backward_task(
                     store(grad, at, dy_k * (z_k * s))
             normal[j - first] = all_below(longest * load(fastest, j * W, 1), NORMAL)
 
-        # 3. The states, forwards, and the gradients, backwards, for one tile of states and one block at a time. Tiles are
-        # the outer loop, so that the sums over channels stay in the fastest cache.
+        # 3. The states, forwards, and the gradients, backwards, for one tile of states and one block at a time. Tiles
+        # are the outer loop, so that the sums over channels stay in the fastest cache.
         for n in range(0, N, TILE):
             for j in range(first, last):
                 rows = (j - first) * CHUNK * W
