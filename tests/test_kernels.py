@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from lightm.kernels import causal_conv, gated_norm
+from lightm.kernels import linear as linear_module
+from lightm.kernels.linear import Linear, linear
 
 SHAPES = [(2, 37, 16), (1, 1, 40), (3, 70, 44), (1, 5, 3), (1, 4100, 24)]  # (B, L, D); the last has two tasks
 KERNELS = {
@@ -124,3 +126,36 @@ def test_on_a_gpu_the_convolution_goes_to_causal_conv1d_where_it_can(monkeypatch
     y = causal_conv._by_package(Package, x, weight, bias)
     assert calls == [((2, 24, 9), (24, 4), "silu")]
     torch.testing.assert_close(y, causal_conv.composed(x, weight, bias))
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize(("C", "K", "with_bias"), [(2, 64, False), (64, 34, True), (32, 64, False)])
+def test_linear_is_torchs_by_either_library(monkeypatch, onednn, C, K, with_bias):
+    if onednn and not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this PyTorch has no oneDNN")
+    monkeypatch.setattr(linear_module, "_onednn_multiplies_faster", lambda: onednn)
+    torch.manual_seed(0)
+    x = torch.randn(2, 700, C + 3)[..., :C]  # the rows of Δ are a slice, too
+    inputs = [x, torch.randn(K, C), *([torch.randn(K)] if with_bias else [])]
+    ours, theirs = run(linear, inputs), run(F.linear, [x.double() for x in inputs])
+    assert relative(ours[0], theirs[0]) < 1e-6
+    assert all(relative(a, b) < 1e-5 for a, b in zip(ours[1:], theirs[1:], strict=True))
+
+
+def test_linear_computes_only_the_gradients_that_are_wanted():
+    x, layer = torch.randn(3, 4, 5, requires_grad=True), Linear(5, 6)
+    layer.weight.requires_grad_(False)
+    layer(x).sum().backward()
+    assert layer.weight.grad is None and layer.bias.grad is not None and x.grad is not None
+    torch.testing.assert_close(x.grad, layer.weight.sum(0).expand_as(x))
+
+
+def test_linear_leaves_float64_autocast_and_torch_func_to_torch():
+    layer, x = Linear(5, 6), torch.randn(3, 5)
+    assert torch.equal(layer.double()(x.double()), F.linear(x.double(), layer.weight, layer.bias))
+    layer = layer.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+    gradient = torch.func.grad(lambda x: layer(x).square().sum())(x)
+    torch.testing.assert_close(gradient, 2 * (x @ layer.weight.T + layer.bias) @ layer.weight)
+    assert layer(x[:0]).shape == (0, 6)

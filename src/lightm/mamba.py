@@ -6,10 +6,10 @@ Letters: B batch, L tokens, C channels, D = expand * C inner channels, N state s
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightm.kernels.causal_conv import causal_conv_silu
+from lightm.kernels.linear import linear
 from lightm.scan import selective_scan
 from lightm.vss import SelectiveSSM, check_counts
 
@@ -58,12 +58,12 @@ class Mamba(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens x (B, L, C), in the order in which they are scanned -> (B, L, C)."""
-        u, z = F.linear(x, self.in_proj.weight).chunk(2, dim=-1)  # both (B, L, D)
+        u, z = linear(x, self.in_proj.weight).chunk(2, dim=-1)  # both (B, L, D)
         u = causal_conv_silu(u, self.conv1d.weight, self.conv1d.bias)  # (B, L, D)
-        dt, B, C = F.linear(u, self.x_proj.weight).split(self.split, dim=-1)  # (B, L, R), (B, L, N), (B, L, N)
+        dt, B, C = linear(u, self.x_proj.weight).split(self.split, dim=-1)  # (B, L, R), (B, L, N), (B, L, N)
         y = selective_scan(
             u.transpose(1, 2),  # (B, D, L): the transposes are views
-            F.linear(dt, self.dt_proj.weight).transpose(1, 2),  # Δ before its bias and softplus, (B, D, L)
+            linear(dt, self.dt_proj.weight).transpose(1, 2),  # Δ before its bias and softplus, (B, D, L)
             -torch.exp(self.A_log),  # (D, N)
             B.transpose(1, 2),  # (B, N, L)
             C.transpose(1, 2),
@@ -73,4 +73,4 @@ class Mamba(nn.Module):
             delta_softplus=True,
             backend=self.scan_backend,
         )
-        return F.linear(y.transpose(1, 2), self.out_proj.weight)  # (B, L, C)
+        return linear(y.transpose(1, 2), self.out_proj.weight)  # (B, L, C)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lightm.errors import LightMError
+from lightm.kernels.linear import Linear
 from lightm.vss import VSSModule
 
 # A token mixer: mixer(channels, spatial_dims) makes a module that maps (x (B, L, C), grid) -> (B, L, C).
@@ -45,7 +46,7 @@ class RVMLayer(nn.Module):
         self.mixer = VSSModule(channels, spatial_dims, **vss) if mixer is None else mixer(channels, spatial_dims)
         self.s = nn.Parameter(torch.ones(channels)) if residual and adjustment else None
         self.norm_out = nn.LayerNorm(channels)
-        self.proj = nn.Linear(channels, channels if out_channels is None else out_channels)
+        self.proj = Linear(channels, channels if out_channels is None else out_channels)
 
     def forward(self, x: Tensor, grid: Sequence[int]) -> Tensor:
         """Tokens x (B, L, C) of a volume with spatial sizes `grid` -> (B, L, C_out)."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lightm.errors import LightMError, suggest
 from lightm.kernels.gated_norm import gated_norm
+from lightm.kernels.linear import Linear
 from lightm.scan import selective_scan
 
 DWCONVS = ("spatial", "causal")
@@ -158,8 +159,8 @@ class SelectiveSSM(nn.Module):
         super().__init__()
         self.split = (dt_rank, d_state, d_state)
         self.scan_backend = scan_backend
-        self.x_proj = nn.Linear(channels, sum(self.split), bias=False)
-        self.dt_proj = nn.Linear(dt_rank, channels, bias=False)
+        self.x_proj = Linear(channels, sum(self.split), bias=False)
+        self.dt_proj = Linear(dt_rank, channels, bias=False)
         self.dt_bias = nn.Parameter(torch.empty(channels))
         self.A_log = nn.Parameter(torch.empty(channels, d_state))  # A = -exp(A_log) < 0: the state always decays
         self.D = nn.Parameter(torch.empty(channels))
@@ -233,12 +234,12 @@ class VSSModule(nn.Module):
         dt_rank = math.ceil(channels / 16) if dt_rank is None else dt_rank
         check_counts(channels=channels, expansion=expansion, d_state=d_state, dt_rank=dt_rank)
         inner = expansion * channels
-        self.in_proj = nn.Linear(channels, inner, bias=False)
-        self.gate_proj = nn.Linear(channels, inner, bias=False)
+        self.in_proj = Linear(channels, inner, bias=False)
+        self.gate_proj = Linear(channels, inner, bias=False)
         self.dwconv = (SpatialDWConv if dwconv == "spatial" else CausalDWConv)(inner, spatial_dims)
         self.ssms = nn.ModuleList(SelectiveSSM(inner, d_state, dt_rank, scan_backend) for _ in range(directions))
         self.norm = nn.LayerNorm(inner)
-        self.out_proj = nn.Linear(inner, channels, bias=False)
+        self.out_proj = Linear(inner, channels, bias=False)
 
     def ssm(self, u: Tensor, grid: Sequence[int]) -> Tensor:
         """(B, L, D) -> (B, L, D): the sum over the directions, each by its own SSM."""

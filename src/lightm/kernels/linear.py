@@ -1,0 +1,77 @@
+"""Linear layers over tokens: the products of torch, by whichever library multiplies tall, narrow matrices faster.
+
+LightM-UNet's matrices have up to millions of rows and 2 to 1024 columns. On processors that are not Intel's, oneDNN
+multiplies them in 0.6 to 1 times the time of MKL, which PyTorch asks by default; and of the two ways to write the
+gradient of the weight, x' g and (g' x)', MKL takes ten times longer for the latter when x has two columns. Which way is
+taken depends on the processor and the shapes, never on a timing, so results are the same bits in every run.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
+
+NARROW = 8  # columns
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """F.linear(x, weight, bias): x (..., C), weight (K, C), bias (K,) -> (..., K)."""
+    tensors = (x, weight) if bias is None else (x, weight, bias)
+    if (
+        all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+        and x.numel()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()  # it chooses by itself
+        and not torch._C._are_functorch_transforms_active()  # torch.func's, to which an autograd.Function is closed
+    ):
+        return _Linear.apply(x, weight, bias)
+    return F.linear(x, weight, bias)
+
+
+class Linear(nn.Linear):
+    """nn.Linear by `linear`. (thop, which goes by a layer's exact type, does not know it.)"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _product(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        need_x, need_weight, need_bias = ctx.needs_input_grad
+        g, rows = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])  # (M, K), (M, C)
+        grad_x = _product(g, weight.t(), None).view(x.shape) if need_x else None
+        grad_weight = None
+        if need_weight:
+            grad_weight = torch.mm(rows.t(), g).t() if rows.shape[1] <= NARROW else torch.mm(g.t(), rows)
+        return grad_x, grad_weight, g.sum(0) if need_bias else None
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x (M, C) by weight (K, C), transposed."""
+    if _onednn_multiplies_faster():
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return F.linear(x, weight, bias)
+
+
+@cache
+def _onednn_multiplies_faster() -> bool:
+    """Whether torch has its (private) oneDNN product, it runs, and the processor isn't one that MKL is written for."""
+    try:
+        intel = "GenuineIntel" in Path("/proc/cpuinfo").read_text()
+        with _disable_current_modes():  # a question to the processor, also where the caller's tensors are fake
+            ones = torch.ones(2, 2)
+            product = torch.ops.mkldnn._linear_pointwise(ones, ones, None, "none", [], "")
+            return not intel and torch.equal(product, ones + ones)
+    except (OSError, AttributeError, RuntimeError):
+        return False
