@@ -14,7 +14,7 @@ from lightm.bench.memory import added_by, free_memory, in_own_process
 from lightm.bench.peers import Absent, Contender, find, ours, peers
 from lightm.bench.progress import Plan, on_stderr
 from lightm.bench.record import finish, header
-from lightm.bench.roofline import bound, scan_counts
+from lightm.bench.roofline import Counts, bound, scan_counts
 from lightm.errors import LightMError
 
 # LightM-UNet's stages for images of 256 x 256: the first (64 inner channels), a batch of the second, the last.
@@ -60,9 +60,10 @@ def bench_scan(
     record = header("scan", device, keep_freed_memory) | {
         "repeats": repeats,
         "patience_s": patience,
-        "machine": asdict(machine(device)),
+        "machine": {},
         "shapes": [],
     }
+    roof = machine(device)
     passes = PASSES[:1] if forward_only else PASSES
     bench = _Bench(device, repeats, patience, memory, say)
     for contender in contenders:
@@ -77,15 +78,12 @@ def bench_scan(
             measured = bench.measure(present, shape, name == "forward_backward")
             for row in rows:
                 row[name] = measured.get(row["name"])
-        counts = {name: scan_counts(shape, name == "forward_backward") for name in passes}
-        record["shapes"].append(
-            {
-                "shape": list(asdict(shape).values()),
-                "counts": {name: asdict(count) for name, count in counts.items()},
-                "bound_s": {name: bound(count, machine(device)) for name, count in counts.items()},
-                "contenders": rows,
-            }
-        )
+        counts = {name: asdict(scan_counts(shape, name == "forward_backward")) for name in passes}
+        record["shapes"].append({"shape": list(asdict(shape).values()), "counts": counts, "contenders": rows})
+    roof = roof.or_better(machine(device))
+    record["machine"] = asdict(roof)
+    for row in record["shapes"]:
+        row["bound_s"] = {name: bound(Counts(**count), roof) for name, count in row["counts"].items()}
     return finish(record)
 
 
