@@ -116,7 +116,7 @@ def test_a_subset_is_corrected_for_its_own_questions_only():
     cases = np.linspace(0.6, 0.9, 12)
     runs = {name: record(name, dsc=cases + d) for name, d in (("lightm-unet", 0), ("segresnet", 0.1), ("unetr", 0.2))}
     (experiment,) = experiments(runs)
-    rows = standings(experiment, only=["segresnet"])
+    rows = standings(experiment.only(["segresnet", "lightm-unet", "not there"]))
     assert {row.system for row in rows} == {"lightm-unet", "segresnet"}
     assert next(row.p for row in rows if row.system == "segresnet") == 2 / 2**12
 

@@ -6,11 +6,12 @@ seed. Everything here is computed from records (`lightm.results`), and what is n
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from lightm.comparison import (
     Comparison,
@@ -20,10 +21,13 @@ from lightm.comparison import (
     interval_of_runs,
     seeds_by_chance,
 )
+from lightm.complexity import Complexity, count
 from lightm.config import config_from_dict
 from lightm.errors import LightMError
 from lightm.models import MODELS as NETWORKS
-from lightm.paper.tables import MODELS
+from lightm.models import build_model
+from lightm.paper.settings import setting
+from lightm.paper.tables import MODELS, TABLES
 
 LEVEL = 0.05  # of the test over cases, after Holm's correction
 CHANCE = 0.1  # so far apart equal systems may lie by luck with the seeds and still be told apart: three runs of each
@@ -75,6 +79,11 @@ class Experiment:
     def native(self) -> bool:
         """Whether every run was scored at the size of the files, too."""
         return all(run.get("test_native") for runs in self.systems.values() for run in runs)
+
+    def only(self, systems: Iterable[str]) -> "Experiment":
+        """The experiment with these systems only, those of them that it has: fewer questions are asked."""
+        wanted = set(systems)
+        return Experiment(self.recipe, {name: runs for name, runs in self.systems.items() if name in wanted})
 
     @property
     def title(self) -> str:
@@ -156,11 +165,12 @@ class Standing:
         return "better" if self.comparison.difference > 0 else "worse"
 
 
-def standings(
-    experiment: Experiment, base: str = "lightm-unet", native: bool = False, only: Sequence[str] | None = None
-) -> list[Standing]:
-    """A row for each system (or those of `only`), compared with `base` case by case; the best mean first."""
-    systems = {name: runs for name, runs in experiment.systems.items() if only is None or name in (base, *only)}
+def standings(experiment: Experiment, base: str = "lightm-unet", native: bool = False) -> list[Standing]:
+    """A row for each system, compared with `base` case by case; the best mean first.
+
+    native: scores at the size of the files, not at that of the training.
+    """
+    systems = experiment.systems
     if base not in systems:
         raise LightMError(f"The experiment has no run of {base!r} to compare with; it has {', '.join(systems)}.")
     dsc = {name: scores(runs, "dsc", native) for name, runs in systems.items()}  # (runs, cases)
@@ -218,3 +228,29 @@ def costs(experiment: Experiment) -> dict[str, dict[str, float]]:
             "gib": max(run["cost"]["peak_memory_bytes"] for run in runs) / 2**30,
         }
     return found
+
+
+def count_of(record: Record) -> Complexity:
+    """True parameters and MACs of a run's network for one image of the run's size, on the meta device."""
+    model, size = record["config"]["model"], record["config"]["data"]["size"]
+    for in_channels in (1, 3):  # a record doesn't say; its parameters do
+        with torch.device("meta"):
+            network = build_model(
+                model["name"], len(size), in_channels, len(record["data"]["classes"]), **model["options"]
+            )
+        counted = count(network, (in_channels, *size))
+        if counted.params == record["model"]["params"]:
+            return counted
+    raise LightMError(f"{label(record)} has {counted.params} parameters here and {record['model']['params']} there.")
+
+
+def unmeasured(records: Mapping[str, Record]) -> list[tuple[int, str]]:
+    """(table, row) of the paper for which no run on the table's data at the paper's image size is recorded."""
+    missing = []
+    for number, table in TABLES.items():
+        size = [int(n) for n in setting("size", table.dims).value]
+        for row in table.rows:
+            runs = [r for r in records.values() if row_of(label(r)) == row and r["data"]["name"] == table.dataset]
+            if not any(run["config"]["data"]["size"] == size for run in runs):
+                missing.append((number, row))
+    return missing
