@@ -17,7 +17,7 @@ import torch
 
 from lightm.provenance import peak_memory
 
-TIMEOUT = 600  # seconds
+TO_START = 60  # seconds that such a process may take before its call begins
 
 
 def free_memory(device: torch.device) -> int:
@@ -46,12 +46,14 @@ def added_by(call: Callable[[], Any], device: torch.device) -> int:
     return max(after - before, 0)
 
 
-def in_own_process(request: dict[str, Any]) -> int | None:
-    """The bytes for a request that `main` understands; None if the process fails or takes longer than TIMEOUT."""
+def in_own_process(request: dict[str, Any], patience: float) -> int | None:
+    """The bytes for a request that `main` understands; None if the process fails or the call outlasts `patience`."""
     command = [sys.executable, "-m", "lightm.bench.memory", json.dumps(request)]
     threads = {"OMP_NUM_THREADS": str(request["threads"])}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=os.environ | threads)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TO_START + patience, env=os.environ | threads
+        )
         return int(done.stdout.split()[-1]) if done.returncode == 0 else None
     except (subprocess.TimeoutExpired, ValueError, IndexError):
         return None

@@ -33,6 +33,7 @@ def bench_scan(
     forward_only: bool = False,
     patience: float = 20.0,
     memory: bool = True,
+    time: bool = True,
     keep_freed_memory: bool = False,
     say: Callable[[str], None] = on_stderr,
 ) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def bench_scan(
         forward_only: leave out the backward pass.
         patience: seconds that one contender may take at one shape; see `measure.alternate`. One that should take
             longer than that for a single call, judging by an earlier shape, is skipped there.
-        memory: also the peak memory, which calls each contender once more.
+        memory: the peak memory, which calls each contender once more. time: the time; False: the memory alone.
         keep_freed_memory: keep the CPU memory that is freed, as the commands of `lightm` do (lightm.allocation), for
             every contender; by default memory is what a program gets that imports torch and does nothing about it.
         say: takes lines of progress.
@@ -65,7 +66,7 @@ def bench_scan(
     }
     roof = machine(device)
     passes = PASSES[:1] if forward_only else PASSES
-    bench = _Bench(device, repeats, patience, memory, say)
+    bench = _Bench(device, repeats if time else 0, patience, memory, say)
     for contender in contenders:
         if isinstance(contender, Absent):
             say(f"{contender.name} is left out: {contender.reason}")
@@ -138,7 +139,11 @@ class _Bench:
             self.plan.done(name, shape.states, seconds, where)
 
         synchronize = torch.cuda.synchronize if self.device.type == "cuda" else lambda: None
-        for name, timed in alternate(calls, self.repeats, self.patience, told, synchronize).items():
+        if not self.repeats:
+            results |= {name: {} for name in calls}
+        for name, timed in alternate(
+            calls if self.repeats else {}, self.repeats, self.patience, told, synchronize
+        ).items():
             contender = next(c for c in contenders if c.name == name)
             self.pace[name, backward] = (timed["median_s"] / _work(contender, shape, backward), shape)
             results[name] = timed
@@ -165,7 +170,8 @@ class _Bench:
         if self.device.type == "cuda":
             return added_by(call, self.device)
         request = {"kind": "scan", "threads": torch.get_num_threads()}
-        return in_own_process(request | {"name": name, "shape": str(shape), "backward": backward})
+        self.plan.say(f"peak memory of {name} at {shape}")
+        return in_own_process(request | {"name": name, "shape": str(shape), "backward": backward}, self.patience)
 
 
 def _work(contender: Contender, shape: Shape, backward: bool) -> int:

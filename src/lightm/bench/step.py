@@ -86,7 +86,7 @@ def bench_step(
         row["step"] = None if row["reason"] else timed[row["name"]]
         if row["step"] and memory:
             say(f"peak memory of {row['name']}")
-            row["step"]["memory_bytes"] = _memory(row["name"], device, question, steps[row["name"]])
+            row["step"]["memory_bytes"] = _memory(row["name"], device, question, steps[row["name"]], patience)
     record["contenders"] = rows
     if parts:
         say("the time by part")
@@ -151,10 +151,10 @@ def _disagreement(losses: list[float], ours: list[float]) -> str:
     return ""
 
 
-def _memory(name: str, device: torch.device, question: dict[str, Any], step: Callable) -> int | None:
+def _memory(name: str, device: torch.device, question: dict, step: Callable, patience: float) -> int | None:
     if device.type == "cuda":
         return added_by(step, device)
-    return in_own_process({"kind": "step", "threads": torch.get_num_threads(), "name": name, **question})
+    return in_own_process({"kind": "step", "threads": torch.get_num_threads(), "name": name, **question}, patience)
 
 
 def memory_call(name: str, **question) -> Callable[[], Any]:

@@ -26,21 +26,18 @@ def bench_table(record: dict[str, Any]) -> str:
 
 
 def _block(title: str, contenders: list[dict[str, Any]], key: str) -> list[str]:
-    timed = [row for row in contenders if row.get(key) and "skipped" not in row[key]]
-    if not timed:
+    measured = [row for row in contenders if (row.get(key) or {}).keys() & {"median_s", "memory_bytes"}]
+    if not measured:
         return []
-    first = timed[0][key]["median_s"]
-    rows = [(title, "median", "times", "memory", "")]
-    for row in timed:
-        times = row[key]
-        memory = times.get("memory_bytes")
+    first = measured[0][key].get("median_s")
+    width = max(26, *(len(row["name"]) for row in measured))
+    lines = [title, f"  {'':{width}}  {'median':>9}  {'times':>8}  {'memory':>11}"]
+    for row in measured:
+        seconds, memory = row[key].get("median_s"), row[key].get("memory_bytes")
         shown = "-" if memory is None else f"{memory / 2**20:,.{int(memory < 10 * 2**20)}f} MiB"
-        rows.append(
-            (f"  {row['name']}", _time(times["median_s"]), f"{times['median_s'] / first:.1f}", shown, _note(times))
-        )
-    width = max(28, *(len(row[0]) for row in rows[1:]))
-    head = [rows[0][0], f"  {'':{width - 2}}  {rows[0][1]:>9}  {rows[0][2]:>8}  {rows[0][3]:>11}"]
-    return [*head, *(f"{a:<{width}}  {b:>9}  {c:>8}  {d:>11}  {e}".rstrip() for a, b, c, d, e in rows[1:]), ""]
+        median, ratio = (_time(seconds), f"{seconds / first:.1f}") if seconds else ("-", "-")
+        lines.append(f"  {row['name']:<{width}}  {median:>9}  {ratio:>8}  {shown:>11}  {_note(row[key])}".rstrip())
+    return [*lines, ""]
 
 
 def _parts(parts: dict[str, Any]) -> list[str]:
@@ -66,6 +63,8 @@ def _reasons(record: dict[str, Any]) -> list[str]:
 
 
 def _note(times: dict[str, Any]) -> str:
+    if "median_s" not in times:
+        return ""
     if times["disturbed"] > len(times["samples_s"]) // 2:
         return "(other programs were busy meanwhile)"
     return "" if times["warm"] else "(one call)"

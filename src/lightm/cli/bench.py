@@ -38,6 +38,7 @@ examples:
     scan.add_argument(
         "--shape", action="append", default=[], metavar="B,D,L,N", help="batch, channels, tokens, states; repeatable"
     )
+    scan.add_argument("--no-time", dest="time", action="store_false", help="peak memory only")
     scan.add_argument("--forward-only", action="store_true", help="leave out the backward pass")
     _common(scan, repeats=7, patience=20, backend="of this package, by name (default: all that can run)")
     scan.set_defaults(run=_scan, parser=scan)
@@ -90,7 +91,9 @@ def _scan(args: argparse.Namespace) -> None:
 
     from lightm.bench.scan import DEFAULT_SHAPES, bench_scan
 
-    record = bench_scan(shapes or DEFAULT_SHAPES, backends=args.backend, forward_only=args.forward_only, **common)
+    record = bench_scan(
+        shapes or DEFAULT_SHAPES, backends=args.backend, forward_only=args.forward_only, time=args.time, **common
+    )
     _finish(record, args)
 
 
