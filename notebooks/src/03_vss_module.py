@@ -72,7 +72,8 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # \end{aligned}
 # $$ (eq-vss)
 #
-# And this is {eq}`eq-vss` in the package, letter for letter:
+# And this is {eq}`eq-vss` in the package; its fourth line is LayerNorm, SiLU and product of the two branches in one pass
+# over memory:
 
 # %%
 show_source(VSSModule.forward, start="u = F.silu")
