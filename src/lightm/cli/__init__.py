@@ -1,4 +1,4 @@
-"""The command line: lightm info | train | predict | evaluate | count | bench, a module of this folder each.
+"""The command line: lightm info | train | predict | evaluate | count | bench | reproduce, a module of this folder each.
 
 A command's module has `add(command)`, which declares its arguments and names the function that runs it. Such a
 function imports what is slow to import itself, so that `lightm --help` answers at once.
@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 import lightm
-from lightm.cli import bench, count, evaluate, info, predict, train
+from lightm.allocation import keep_freed_memory
+from lightm.cli import bench, count, evaluate, info, predict, reproduce, train
 from lightm.cli.parser import Parser, Run
 from lightm.errors import LightMError, suggest
 
-COMMANDS = (info, train, predict, evaluate, count, bench)  # as `lightm --help` lists them
+COMMANDS = (info, train, predict, evaluate, count, bench, reproduce)  # as `lightm --help` lists them
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; 130 is a shell's own for Ctrl-C
 
 
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what the user can put right is one line on stderr."""
     try:
         args = _arguments(list(sys.argv[1:] if argv is None else argv))
+        if args.command != "bench":  # which measures either way
+            keep_freed_memory()
         args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # `lightm info | head`: the reader has seen enough
