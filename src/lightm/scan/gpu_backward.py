@@ -28,7 +28,7 @@ from lightm.scan.gpu_forward import place
 from lightm.scan.gpu_math import LN_2, load_tokens, put_token, sigmoid, step_sizes, sum_over_channels, token
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["one", "u_d", "delta_d", "z_d", "grad_y_d"])
 def sweep(
     u,
     delta,
@@ -66,6 +66,7 @@ def sweep(
     K,
     M,
     channel_blocks,
+    one,
     SOFTPLUS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_Z: tl.constexpr,
@@ -78,7 +79,7 @@ def sweep(
     """Of every chunk: G into ends (B, M - 1, N, D) and the sum of delta into sums (B, M - 1, D), at slot chunk - 1 (the
     first chunk hands nothing on); and the state before every SUB-th token into kept (B, ceil(L / SUB), N, D)."""
     item, chunk, block = place(M, channel_blocks)
-    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
+    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) * one
     index = s[:, None, None]
     first_d = block * BLOCK_D
     d = first_d + lanes
@@ -129,7 +130,7 @@ def sweep(
         tl.store(sums + slot * D + d, total, mask=d_mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["one", "u_d", "delta_d", "z_d", "grad_y_d"])
 def gradients(
     u,
     delta,
@@ -181,6 +182,7 @@ def gradients(
     batch,
     groups,
     group_blocks,
+    one,
     SOFTPLUS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_D: tl.constexpr,
@@ -199,7 +201,7 @@ def gradients(
     du, ddelta, dz (B, L, D): written, in their own dtypes   dB, dC (groups, B, L, N): sums over the group's channels
     dA (B M, N, D), dD, dbias (B M, D): sums over the chunk's tokens
     """
-    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
+    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) * one
     index = s[:, None, None]
     n_mask = n < N
     tile = n[:, None] * BLOCK_D + lanes[None, :]
@@ -276,18 +278,16 @@ def gradients(
                     dt = step_sizes(raw, bias_d, mask, HAS_BIAS, SOFTPLUS, ACC)
                     dt_u = dt * u_t
 
-                    # The S states again, h_t and what is left in them of the token before: e_t = a_t h_{t-1}.
+                    # The S states again, without what their own token adds: e_t = a_t h_{t-1}, h_t = e_t + x_t.
                     a = tl.exp2(dt[:, None, :] * a2[None, :, :])  # (S, N, D)
                     x = dt_u[:, None, :] * B_t[:, :, None]
                     w = dy[:, None, :] * C_t[:, :, None]
                     es = tl.zeros([S, BLOCK_N, BLOCK_D], ACC)
-                    hs = tl.zeros([S, BLOCK_N, BLOCK_D], ACC)
                     gs = tl.zeros([S, BLOCK_N, BLOCK_D], ACC)
                     for k in tl.static_range(S):
                         e = token(a, index, k) * h
                         h = e + token(x, index, k)
                         es = put_token(es, index, k, e)
-                        hs = put_token(hs, index, k, h)
                     for k in tl.static_range(S - 1, -1, -1):
                         g = token(w, index, k) + r
                         r = token(a, index, k) * g
@@ -306,7 +306,7 @@ def gradients(
                         d_u += skip[None, :] * dy
                         sum_D += tl.sum(dy * u_t, 0)
                     if HAS_Z:
-                        y = tl.sum(hs * C_t[:, :, None], 1)
+                        y = tl.sum(es * C_t[:, :, None], 1) + dt_u * tl.sum(B_t * C_t, 1)[:, None]
                         if HAS_D:
                             y += skip[None, :] * u_t
                         tl.store(dz + item * L * D + out, dgate * y, mask=mask)
@@ -314,7 +314,7 @@ def gradients(
                     tl.store(ddelta + item * L * D + out, d_delta, mask=mask)
 
                     d_B = sum_over_channels(gs * dt_u[:, None, :])  # (S, N)
-                    d_C = sum_over_channels(hs * dy[:, None, :])
+                    d_C = sum_over_channels(es * dy[:, None, :]) + B_t * tl.sum(dt_u * dy, 1)[:, None]
                     rows = sums_bc + t0 * N + (s[:, None] * N + n[None, :])
                     if nth > 0:
                         d_B += tl.load(dB + rows, mask=n_rows, other=0.0)

@@ -32,7 +32,7 @@ def place(chunks, channel_blocks):
     return item.to(tl.int64), chunk.to(tl.int64), block.to(tl.int64)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["one", "u_d", "delta_d"])
 def chunk_ends(
     u,
     delta,
@@ -55,6 +55,7 @@ def chunk_ends(
     K,
     M,
     channel_blocks,
+    one,
     SOFTPLUS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     S: tl.constexpr,
@@ -64,7 +65,7 @@ def chunk_ends(
 ):
     """ends (B, M - 1, N, D): from zero, the state after each chunk but the last; sums (B, M - 1, D): of its delta."""
     item, chunk, block = place(M - 1, channel_blocks)
-    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
+    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) * one
     index = s[:, None, None]
     first_d = block * BLOCK_D
     d = first_d + lanes
@@ -95,7 +96,7 @@ def chunk_ends(
     tl.store(sums + slot * D + d, total, mask=d_mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["one"])
 def carry(
     values,
     sums,
@@ -107,6 +108,7 @@ def carry(
     slots,
     D,
     N,
+    one,
     REVERSE: tl.constexpr,
     HAS_FIRST: tl.constexpr,
     ROWS: tl.constexpr,
@@ -134,7 +136,7 @@ def carry(
         i = (slots - 1 - done - rows) if REVERSE else (done + rows)
         mask = ((done + rows) < slots)[:, None] & x_mask[None, :]
         slot = (item * slots + i)[:, None]
-        at = values + slot * N * D + x[None, :]
+        at = values + slot * N * D + x[None, :] * one
         value = tl.load(at, mask=mask, other=0.0)[:, None, :]  # (rows, 1, X): many slots are on their way at once
         decay = tl.exp2(tl.load(sums + slot * D + d[None, :], mask=mask, other=0.0) * a2[None, :])[:, None, :]
         for k in tl.static_range(ROWS):
@@ -143,7 +145,7 @@ def carry(
         tl.store(at, tl.reshape(value, (ROWS, BLOCK)), mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["one", "u_d", "delta_d", "z_d"])
 def outputs(
     u,
     delta,
@@ -177,6 +179,7 @@ def outputs(
     K,
     M,
     channel_blocks,
+    one,
     SOFTPLUS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_D: tl.constexpr,
@@ -188,7 +191,7 @@ def outputs(
 ):
     """y (B, L, D) and the last state (B, D, N), from entering (B, M - 1, N, D), the states before chunks 1 to M - 1."""
     item, chunk, block = place(M, channel_blocks)
-    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D)
+    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) * one
     index = s[:, None, None]
     first_d = block * BLOCK_D
     d = first_d + lanes

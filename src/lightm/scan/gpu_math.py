@@ -18,7 +18,8 @@ LN_2: tl.constexpr = tl.constexpr(0.6931471805599453)
 @triton.jit
 def load_tokens(x, t0, stride_l, stride_x, s, xs, mask, ACC: tl.constexpr):
     """x[t0 + s, xs] (S, X) in the dtype of the arithmetic, zero where masked; t0 has 64 bits."""
-    return tl.load(x + t0 * stride_l + (s[:, None] * stride_l + xs[None, :] * stride_x), mask=mask, other=0.0).to(ACC)
+    loaded = tl.load(x + t0 * stride_l + (s[:, None] * stride_l + xs[None, :] * stride_x), mask=mask, other=0.0)
+    return tl.where(mask, loaded.to(ACC), 0.0)  # converted here, not in every thread that gets a copy of the value
 
 
 @triton.jit
@@ -57,9 +58,17 @@ def step_sizes(delta, bias, mask, HAS_BIAS: tl.constexpr, SOFTPLUS: tl.constexpr
 
 
 @triton.jit
+def minus_zero(dtype: tl.constexpr):
+    """-0.0, which added to a number changes nothing, not even a zero's sign, so that the compiler drops the sum."""
+    if dtype == tl.float64:
+        return tl.full((1, 1, 1), -(2**63), tl.int64).to(tl.float64, bitcast=True)
+    return tl.full((1, 1, 1), -(2**31), tl.int32).to(tl.float32, bitcast=True)
+
+
+@triton.jit
 def token(x, index, K: tl.constexpr):
-    """x[K] (N, D) of a tile x (S, N, D); index (S, 1, 1) counts its tokens. (-0.0 is what adding leaves unchanged.)"""
-    return tl.sum(tl.where(index == K, x, -0.0), 0)
+    """x[K] (N, D) of a tile x (S, N, D); index (S, 1, 1) counts its tokens."""
+    return tl.sum(tl.where(index == K, x, minus_zero(x.dtype)), 0)
 
 
 @triton.jit
