@@ -9,7 +9,7 @@ from torch import nn
 from lightm import checkpoint
 from lightm.checkpoint import find_checkpoint, load_model, load_optimizer, load_state, save_checkpoint
 from lightm.errors import LightMError
-from lightm.files import whole_file
+from lightm.files import clear_leftovers, whole_file
 
 
 def network(seed, width=5):
@@ -133,3 +133,19 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     with whole_file(path) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_was_writing_is_cleared_away_and_nothing_else(tmp_path):
+    (tmp_path / ".mine.csv").write_text("kept")
+    (tmp_path / "last.new").mkdir()
+    (tmp_path / "last.new" / "model.safetensors").write_text("half")
+
+    class Killed(BaseException):
+        """Stands for `kill -9`: the temporary file stays."""
+
+    writing = whole_file(tmp_path / "log.csv")
+    writing.__enter__().write_text("half")
+    clear_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".mine.csv"]
+    with pytest.raises(Killed):
+        writing.gen.throw(Killed())

@@ -18,7 +18,14 @@ from lightm.training import NonFiniteLoss, Trainer
 RECIPE = Path(__file__).resolve().parents[1] / "experiments" / "strong.toml"
 MODELS = ("lightm-unet", "segresnet")
 RATES = (3e-4, 1e-3, 3e-3)
-SMALL = ("data.size=[64, 64]", "train.epochs=4", "train.batch_size=4", "eval.native=false")
+SMALL = (
+    "data.size=[64, 64]",
+    "train.epochs=3",
+    "train.iterations_per_epoch=60",
+    "train.batch_size=4",
+    "optim.warmup=20",
+    "eval.native=false",
+)
 
 
 def run(model: str, rate: float, seed: int, folder: Path) -> dict:

@@ -15,7 +15,7 @@ from lightm.errors import LightMError
 
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
-# Classes whose activations are worth recomputing: the networks' natural blocks, outermost first where they are nested.
+# Classes whose activations are worth recomputing: the networks' natural blocks. Of nested ones the outer one is taken.
 BLOCKS = {
     "lightm.unet": ("DWConv", "DecoderBlock"),
     "lightm.rvm": ("RVMLayer",),
@@ -29,6 +29,7 @@ BLOCKS = {
     "dynamic_network_architectures.building_blocks.simple_conv_blocks": ("StackedConvBlocks",),
     "dynamic_network_architectures.building_blocks.residual": ("StackedResidualBlocks",),
 }
+COARSE = {"lightm.released": ("MambaBlock",)}  # taken where no other block is inside: convolutions for its layers
 
 
 def recompute_blocks(net: nn.Module) -> list[str]:
@@ -40,7 +41,8 @@ def recompute_blocks(net: nn.Module) -> list[str]:
     found: list[str] = []
     for name, module in net.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer in found)
-        if not inside and type(module).__name__ in BLOCKS.get(type(module).__module__, ()):
+        coarse = _is_one(module, COARSE) and not any(_is_one(inner, BLOCKS) for inner in module.modules())
+        if not inside and (coarse or _is_one(module, BLOCKS)):
             _recompute(module)
             found.append(name)
     if not found:
@@ -49,6 +51,10 @@ def recompute_blocks(net: nn.Module) -> list[str]:
             "blocks in lightm.execution.BLOCKS."
         )
     return found
+
+
+def _is_one(module: nn.Module, classes: dict[str, tuple[str, ...]]) -> bool:
+    return type(module).__name__ in classes.get(type(module).__module__, ())
 
 
 def _recompute(block: nn.Module) -> None:

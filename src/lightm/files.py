@@ -1,10 +1,13 @@
 """Files appear whole or not at all: written beside their place, flushed to the disk, then moved there in one step."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+PARTIAL = ".partial-"  # in the name of what is being written
 
 
 @contextmanager
@@ -12,7 +15,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder, same suffix; it replaces `path` if the block succeeds, else is gone."""
     path = Path(path)
     suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".nii.gz") else path.suffix
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}{PARTIAL}", suffix=suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -24,6 +27,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what was being written into a folder by `whole_file` or as a checkpoint when its process was killed."""
+    for path in folder.glob(f".*{PARTIAL}*"):
+        path.unlink(missing_ok=True)
+    for path in folder.glob("*.new"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

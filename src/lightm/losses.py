@@ -1,7 +1,8 @@
-"""Cross entropy plus Dice, "a simple combination" (the paper, Section 3.1), through MONAI."""
+"""Cross entropy plus Dice, "a simple combination" (the paper, Section 3.1), the latter MONAI's."""
 
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class DiceCrossEntropy(nn.Module):
@@ -15,8 +16,11 @@ class DiceCrossEntropy(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
+        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True)
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """logits (B, K, *S), label (B, *S) of integers 0 … K-1 -> scalar, in float32 or better."""
-        return self.loss(logits.float() if logits.itemsize < 4 else logits, label.unsqueeze(1))  # label: (B, 1, *S)
+        logits = logits.float() if logits.itemsize < 4 else logits
+        # Voxel by voxel, then the mean: on CUDA the mean inside cross_entropy is summed in no fixed order.
+        cross_entropy = F.cross_entropy(logits, label.long(), reduction="none").mean()  # of (B, *S)
+        return cross_entropy + self.dice(logits, label.unsqueeze(1))  # label: (B, 1, *S)

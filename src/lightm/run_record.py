@@ -14,7 +14,7 @@ from lightm.runs import Task
 from lightm.scan import choose_backend
 
 if TYPE_CHECKING:
-    from lightm.training import Position
+    from lightm.position import Position
 
 
 def run_record(

@@ -22,10 +22,12 @@ from lightm.data.loading import load_batches, worker_count
 from lightm.errors import LightMError
 from lightm.evaluation import autocast, evaluate
 from lightm.execution import keep_gradient_layout, prepare_network, set_determinism, to_device
+from lightm.files import clear_leftovers
 from lightm.interrupts import Interrupted, StopRequests
 from lightm.logs import Counting, Progress, Row, draw_curves, write_log
 from lightm.losses import DiceCrossEntropy
 from lightm.optim import build_optimizer, learning_rate
+from lightm.position import Position
 from lightm.provenance import peak_memory
 from lightm.randomness import Draw, epoch_batches, seed_iteration
 from lightm.results import load_record, save_record
@@ -36,21 +38,6 @@ from lightm.tensorboard import TensorBoardLog
 
 class NonFiniteLoss(LightMError):
     """Loss or gradient is NaN or infinite; the weights were not updated with it."""
-
-
-@dataclasses.dataclass
-class Position:
-    """All that changes during a run besides weights and optimiser; a checkpoint's state.json holds it."""
-
-    epoch: int = 0  # epochs completed
-    step: int = 0  # iterations completed of the epoch after those
-    loss_sum: float = 0.0  # over those iterations
-    epoch_seconds: float = 0.0  # spent on them
-    rows: list[Row] = dataclasses.field(default_factory=list)
-    best: dict[str, Any] | None = None  # {"epoch": …, "val_dsc": …}
-    wall_seconds: float = 0.0
-    peak_memory_bytes: int = 0
-    sittings: int = 0  # processes that the run has had, one after the other
 
 
 class Trainer:
@@ -159,6 +146,8 @@ class Trainer:
         epochs = self.config.train.epochs
         if not self.checkpoint and self.accelerator.is_main_process:
             create_run(self.out, self.config, self.task.split, lambda folder: self._save(folder / "last"))
+        if self.checkpoint and self.accelerator.is_main_process:
+            clear_leftovers(self.out)
         self.accelerator.wait_for_everyone()
         done = self.position.epoch * self.steps + self.position.step
         self.progress = Progress(epochs * self.steps, done, self.quiet)

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from lightm.errors import LightMError
 from lightm.rvm import MixerFactory, RVMLayer
+from lightm.upsample import upsample
 from lightm.vss import check_counts, check_spatial_dims, depthwise_conv, tokens_to_volume, volume_to_tokens
 
 MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
-INTERPOLATION = {2: "bilinear", 3: "trilinear"}  # the paper says "bilinear" also of its 3D network
 
 
 class _Pointwise:
@@ -78,7 +78,8 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Section 2.4, equation (4): fuse by addition, DWConv + s' * (...), ReLU; then half the channels, twice the size.
+    """Section 2.4, equation (4): fuse by addition, DWConv + s' * (...), ReLU; then half the channels, twice the size by
+    interpolation, bilinear in 2D and trilinear in 3D (the paper says "bilinear" of both).
 
     (B, C, *S) and the skip connection (B, C, *S) -> (B, C/2, *2S). The text doesn't say what halves the channels
     after each block, which its shapes need: here a pointwise convolution, before the interpolation, where it is
@@ -90,13 +91,12 @@ class DecoderBlock(nn.Module):
         self.dwconv = DWConv(channels, channels, spatial_dims)
         self.s = nn.Parameter(torch.ones(channels))
         self.halve = POINTWISE[spatial_dims](channels, channels // 2, 1)
-        self.mode = INTERPOLATION[spatial_dims]
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         fused = x + skip  # (B, C, *S)
         s = self.s.view(-1, *[1] * (x.ndim - 2))  # (C, 1, 1) or (C, 1, 1, 1)
         y = F.relu(self.dwconv(fused) + s * fused)
-        return F.interpolate(self.halve(y), scale_factor=2, mode=self.mode, align_corners=False)
+        return upsample(self.halve(y))
 
 
 class LightMUNet(nn.Module):

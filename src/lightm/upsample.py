@@ -14,15 +14,22 @@ MODE = {3: "linear", 4: "bilinear", 5: "trilinear"}
 
 def upsample(x: Tensor) -> Tensor:
     """(B, C, *S) -> (B, C, *2S), linear along each axis, voxel centres aligned; F.interpolate's values exactly."""
-    if x.device.type == "cpu":
-        return _interpolate(x)  # its backward is in order there
-    return _Upsample.apply(x)
+    return _interpolate(x) if _on_cpu(x) else _Upsample.apply(x)
+
+
+def _on_cpu(x: Tensor) -> bool:
+    """There PyTorch's own backward pass adds in order."""
+    return x.device.type == "cpu"
 
 
 class _Upsample(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> Tensor:
         return _interpolate(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        """The gradient needs nothing of the input but its shape, which that of the output tells."""
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
