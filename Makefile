@@ -1,6 +1,6 @@
 # Every target sets up what it needs in .venv first; a second run skips what is done. Only sh, git and Python are needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint notebooks bench clean
+.PHONY: help setup book test lint notebooks bench gpu clean
 PYTHON ?= python3
 PY := .venv/bin/python
 STAMP := .venv/lightm-stamp
@@ -34,6 +34,9 @@ bench: $(STAMP) ## time the scan and a training step beside other software: _bui
 	@mkdir -p _build/bench
 	$(PY) -m lightm bench scan --peers --json _build/bench/scan.json
 	$(PY) -m lightm bench step --peers mamba.py --json _build/bench/step.json
+
+gpu: $(STAMP) ## the paper's experiments on an NVIDIA GPU, as far as they are pending (BUDGET=minutes, ONLY=name)
+	$(PY) -m lightm reproduce $(if $(BUDGET),--budget $(BUDGET)) $(if $(ONLY),--only $(ONLY))
 
 clean: ## remove what was built (keeps .venv and runs/)
 	rm -rf _build .pytest_cache .ruff_cache

@@ -41,7 +41,7 @@ def _run(args: argparse.Namespace) -> None:
     from lightm.reproduce import Workshop, load_plan, reproduce
     from lightm.reproduce.plan import select
     from lightm.reproduce.rehearsal import rehearsed, xrays_are_here
-    from lightm.reproduce.session import check_device, table
+    from lightm.reproduce.session import table
 
     plan = args.plan or _plan()
     pieces = select(load_plan(plan), args.only)
@@ -49,20 +49,12 @@ def _run(args: argparse.Namespace) -> None:
     out = args.out or Path("runs") / ("rehearsal" if args.rehearse else "reproduce")
     if args.data is not None and not args.data.exists():
         raise LightMError(f"--data {args.data} is not there; correct the path, or pack it: data_scripts/pack_xrays.py.")
-    here = None
     if args.rehearse:
-        here = xrays_are_here(str(args.data) if args.data else None)
-        pieces = rehearsed(pieces, here)
+        pieces = rehearsed(pieces, xrays_are_here(str(args.data) if args.data else None))
     workshop = Workshop(out, None if args.rehearse else plan.resolve().parents[2] / "results")
     if args.list:
         print(table(pieces, workshop))
         return
-    check_device(device)
-    needs = any(piece.config and piece.config.data.name == "montgomery-shenzhen" for piece in pieces)
-    if here is None and needs:
-        from lightm.data import load_dataset
-
-        load_dataset("montgomery-shenzhen", root=args.data)  # says how to get it, before anything is begun
     if device == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "true"
     reproduce(pieces, workshop, device, args.budget, args.data)

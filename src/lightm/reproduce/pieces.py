@@ -12,6 +12,7 @@ from lightm.provenance import environment
 from lightm.reproduce.plan import Piece
 from lightm.reproduce.workshop import Workshop
 
+XRAYS = "montgomery-shenzhen"  # the data set that --data names the place of
 Say = Callable[[str], None]
 CHECKED = {"float32": 1e-5, "bfloat16": 1e-2}  # relative error against float64 up to which a scan counts as right
 
@@ -35,7 +36,7 @@ def _train(piece: Piece, workshop: Workshop, deadline: float | None, data: Path 
     from lightm.training import Trainer
 
     config, folder = piece.config, workshop.run_folder(piece)
-    if data is not None and config.data.name == "montgomery-shenzhen":
+    if data is not None and config.data.name == XRAYS:
         config = replace(config, data=replace(config.data, root=str(data)))
     folder.parent.mkdir(parents=True, exist_ok=True)
     record = Trainer(config, folder, resume=workshop.resumable(piece), deadline=deadline).fit()

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
+from lightm.data import load_dataset
 from lightm.errors import LightMError
 from lightm.interrupts import Interrupted
 from lightm.provenance import hardware
-from lightm.reproduce.pieces import make
+from lightm.reproduce.pieces import XRAYS, make
 from lightm.reproduce.plan import Piece
 from lightm.reproduce.workshop import Standing, Workshop
 
@@ -44,9 +45,12 @@ def reproduce(
 
     budget: minutes for this call; a run that is not through then has a checkpoint, from which the next call goes on.
     data: the X-rays, packed or a folder, where they are not at the usual place.
-    LightMError: no such device, too small a budget; a piece that fails stops the call, those done are kept.
+    Pieces whose data set is not here are set aside, with a line that says so.
+    LightMError: no such device, too small a budget, no data for any piece; a piece that fails stops the call, and those
+    that are done are kept.
     """
     check_device(device)
+    pieces = _with_data(pieces, data, say)
     if budget is not None and budget < LEAST:
         raise LightMError(f"--budget {budget:g} is too small to get anywhere: give at least {LEAST:g} minute.")
     end = None if budget is None else time.monotonic() + 60 * (budget - MARGIN)
@@ -67,6 +71,22 @@ def reproduce(
     left = [p for p in pieces if workshop.record(p) is None]
     say(f"{done} done in this call, {len(left)} pending" + (f"; next: {left[0].name}" if left else ""))
     return not left
+
+
+def _with_data(pieces: list[Piece], data: Path | None, say: Callable[[str], None]) -> list[Piece]:
+    """The pieces whose data set is here; of the others it is said once why not. LightMError if that is all of them."""
+    absent: dict[str, LightMError] = {}
+    for name, config in {piece.config.data.name: piece.config for piece in pieces if piece.config}.items():
+        try:
+            load_dataset(name, root=data if name == XRAYS else config.data.root or None, **config.data.options)
+        except LightMError as error:
+            absent[name] = error
+    here = [piece for piece in pieces if not piece.config or piece.config.data.name not in absent]
+    if not here and absent:
+        raise next(iter(absent.values()))
+    for error in absent.values():
+        say(f"{len(pieces) - len(here)} pieces are set aside. {error}")
+    return here
 
 
 def _next(pieces: list[Piece], workshop: Workshop, end: float | None) -> tuple[Piece, Standing] | None:
