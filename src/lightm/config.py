@@ -93,7 +93,7 @@ class TrainConfig:
         -1, "processes that prepare data, -1: as suits the machine, none on a CPU; changes speed only", low=-1
     )
     checkpointing: bool = _setting(
-        False, "recompute activations in the backward pass: less memory, a third more time, the same result"
+        False, "recompute activations in the backward pass: less memory, up to half more time, the same result"
     )
     channels_last: bool = _setting(False, "keep images and weights with the channels last, for convolutions on a GPU")
     compile: bool = _setting(False, "torch.compile: minutes at the start, then faster on a GPU")
