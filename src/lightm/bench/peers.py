@@ -31,7 +31,6 @@ class Contender:
     layout: str = "tokens"
     version: str = ""
     forward_only: bool = False  # it has no gradient
-    quadratic: bool = False  # autograd writes a whole gradient for every token that is indexed
     # Numbers for each token, channel and state, as measured: held at the peak of a forward pass, at that of a forward
     # and a backward pass, and kept from the one to the other.
     holds: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -183,7 +182,7 @@ def _transformers(device: torch.device) -> Contender | Absent:
         return theirs(u, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=True)
 
     number = _version("transformers")
-    return Contender(name, what, scan, "channels", number, quadratic=True, holds=(3.3, 14.8, 3.1))
+    return Contender(name, what, scan, "channels", number, holds=(3.3, 14.8, 3.1))
 
 
 def _mamba_ssm_reference(device: torch.device) -> Contender | Absent:
@@ -197,7 +196,7 @@ def _mamba_ssm_reference(device: torch.device) -> Contender | Absent:
     def scan(u, delta, A, B, C, D, delta_bias):
         return selective_scan_ref(u, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=True)
 
-    return Contender(name, what, scan, "channels", _version("mamba_ssm"), quadratic=True, holds=(3.3, 14.8, 3.1))
+    return Contender(name, what, scan, "channels", _version("mamba_ssm"), holds=(3.3, 14.8, 3.1))
 
 
 _CUDA_LINE = 'pip install --no-build-isolation "lightm[cuda]"'

@@ -104,7 +104,7 @@ class _Bench:
     def __init__(self, device: torch.device, repeats: int, patience: float, memory: bool, say: Callable[[str], None]):
         self.device, self.repeats, self.patience, self.memory = device, repeats, patience, memory
         self.plan = Plan(say)
-        self.pace: dict[tuple[str, bool], tuple[float, Shape]] = {}  # seconds a unit of `_work`, and where measured
+        self.pace: dict[tuple[str, bool], tuple[float, Shape]] = {}  # seconds a state and token, and where measured
 
     def row(self, contender: Contender | Absent, shape: Shape) -> dict[str, Any]:
         """What is recorded of a contender at a shape before anything is timed: who it is, and whether it is right."""
@@ -144,8 +144,7 @@ class _Bench:
         for name, timed in alternate(
             calls if self.repeats else {}, self.repeats, self.patience, told, synchronize
         ).items():
-            contender = next(c for c in contenders if c.name == name)
-            self.pace[name, backward] = (timed["median_s"] / _work(contender, shape, backward), shape)
+            self.pace[name, backward] = (timed["median_s"] / shape.states, shape)
             results[name] = timed
         if self.memory:
             for name in calls:
@@ -161,9 +160,8 @@ class _Bench:
             return f"it needs about {needed / 2**30:.0f} GiB, and {free / 2**30:.0f} GiB are free"
         if (contender.name, backward) in self.pace:
             pace, seen = self.pace[contender.name, backward]
-            seconds = pace * _work(contender, shape, backward)
-            if seconds > self.patience:
-                return f"a call should take about {seconds:.0f} s, judging by {seen}"
+            if pace * shape.states > self.patience:  # some grow faster than their input
+                return f"a call should take at least {pace * shape.states:.0f} s, judging by {seen}"
         return ""
 
     def _memory(self, name: str, shape: Shape, backward: bool, call: Callable) -> int | None:
@@ -172,11 +170,6 @@ class _Bench:
         request = {"kind": "scan", "threads": torch.get_num_threads()}
         self.plan.say(f"peak memory of {name} at {shape}")
         return in_own_process(request | {"name": name, "shape": str(shape), "backward": backward}, self.patience)
-
-
-def _work(contender: Contender, shape: Shape, backward: bool) -> int:
-    """What a contender's time is proportional to."""
-    return shape.states * (shape.length if contender.quadratic and backward else 1)
 
 
 def contender_call(contender: Contender, inputs: dict[str, torch.Tensor], backward: bool) -> Callable[[], Any]:
