@@ -69,3 +69,22 @@ def test_a_step_of_sgd_is_that_of_counting_by_hand():
     model(torch.tensor([[3.0]])).sum().backward()  # gradients 3 and 1
     optimizer.step()
     assert model.weight.item() == pytest.approx(2 - 0.5 * (3 + 0.1 * 2)) and model.bias.item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_the_update_in_one_pass_is_that_of_the_loop(name):
+    torch.manual_seed(0)
+    start, gradients = torch.randn(5, 7), torch.randn(3, 5, 7)
+    results = []
+    for fused in (True, False):
+        layer = nn.Linear(7, 5, bias=False)
+        layer.weight.data = start.clone()
+        optimizer = build_optimizer(layer, OptimConfig(name=name, lr=0.1, weight_decay=0.1))
+        assert all(group["fused"] for group in optimizer.param_groups)
+        for group in optimizer.param_groups:
+            group["fused"] = fused
+        for gradient in gradients:
+            layer.weight.grad = gradient.clone()
+            optimizer.step()
+        results.append(layer.weight.detach())
+    torch.testing.assert_close(*results)
