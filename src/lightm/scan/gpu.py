@@ -153,7 +153,7 @@ def backward(
         gradients[(programs,)](
             p.u, p.delta, p.A2, p.B, p.C, p.D, p.z, p.bias, grad_y, arriving, last, kept, scratch,
             du, ddelta, du if dz is None else dz, dBC[0], dBC[1], dA, dD, dbias,
-            *strides, *last.stride(), p.L, *p.sizes[:4], p.batch, groups, group_blocks, 1,
+            *strides, *last.stride(), p.L, *p.sizes[:4], p.batch, groups, group_blocks, 0,
             **p.flags("SOFTPLUS", "HAS_BIAS", "HAS_D", "HAS_Z"), HAS_LAST=grad_last_state is not None,
             SUB=SUB, **p.tiles,
         )  # fmt: skip
@@ -192,7 +192,7 @@ class _Problem:
         self.blocks = channel_blocks(self.channels)
         self.K = chunk_length(self.batch, self.L, self.channels)
         self.M = _cdiv(self.L, self.K)
-        self.sizes = (self.channels, self.d_state, self.K, self.M, self.blocks, 1)
+        self.sizes = (self.channels, self.d_state, self.K, self.M, self.blocks, 0)
         block_n = triton.next_power_of_2(max(self.d_state, 1))
         self.tiles = {
             "S": TILE,
@@ -231,7 +231,7 @@ def _carry(p: _Problem, values: Tensor, sums: Tensor, first: Tensor | None, reve
     start = values[..., 0] if first is None else _readable(first)
     block = 64
     carry[(p.batch * _cdiv(p.d_state * p.channels, block),)](
-        values, sums, p.A2, start, *start.stride(), p.M - 1, p.channels, p.d_state, 1,
+        values, sums, p.A2, start, *start.stride(), p.M - 1, p.channels, p.d_state, 0,
         REVERSE=reverse, HAS_FIRST=first is not None, ROWS=16, BLOCK=block, ACC=p.tiles["ACC"], num_warps=1,
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ from lightm.scan.gpu_forward import place
 from lightm.scan.gpu_math import LN_2, load_tokens, put_token, sigmoid, step_sizes, sum_over_channels, token
 
 
-@triton.jit(do_not_specialize=["one", "u_d", "delta_d", "z_d", "grad_y_d"])
+@triton.jit(do_not_specialize=["zero"])
 def sweep(
     u,
     delta,
@@ -66,7 +66,7 @@ def sweep(
     K,
     M,
     channel_blocks,
-    one,
+    zero,
     SOFTPLUS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_Z: tl.constexpr,
@@ -79,7 +79,7 @@ def sweep(
     """Of every chunk: G into ends (B, M - 1, N, D) and the sum of delta into sums (B, M - 1, D), at slot chunk - 1 (the
     first chunk hands nothing on); and the state before every SUB-th token into kept (B, ceil(L / SUB), N, D)."""
     item, chunk, block = place(M, channel_blocks)
-    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) * one
+    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) + zero
     index = s[:, None, None]
     first_d = block * BLOCK_D
     d = first_d + lanes
@@ -130,7 +130,7 @@ def sweep(
         tl.store(sums + slot * D + d, total, mask=d_mask)
 
 
-@triton.jit(do_not_specialize=["one", "u_d", "delta_d", "z_d", "grad_y_d"])
+@triton.jit(do_not_specialize=["zero"])
 def gradients(
     u,
     delta,
@@ -182,7 +182,7 @@ def gradients(
     batch,
     groups,
     group_blocks,
-    one,
+    zero,
     SOFTPLUS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_D: tl.constexpr,
@@ -201,7 +201,7 @@ def gradients(
     du, ddelta, dz (B, L, D): written, in their own dtypes   dB, dC (groups, B, L, N): sums over the group's channels
     dA (B M, N, D), dD, dbias (B M, D): sums over the chunk's tokens
     """
-    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) * one
+    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) + zero
     index = s[:, None, None]
     n_mask = n < N
     tile = n[:, None] * BLOCK_D + lanes[None, :]

@@ -13,7 +13,8 @@ the sequence. What is kept for the backward are the states between the chunks, (
 
 Arguments of all kernels: x_b, x_l, x_d are the strides of x by item, token and channel; A2 (N, D) is A log2(e), so
 that a decay is one exp2; u, delta, z, B, C are read in their own dtypes; ACC is the dtype of the arithmetic and of the
-rest.
+rest. `zero` is 0, but Triton must not know it: addresses of unknown alignment are read lane by lane, a channel each, and
+that keeps every tensor in the layout of gpu_math.py. Wider reads would cost a pass through shared memory each.
 """
 
 import triton
@@ -32,7 +33,7 @@ def place(chunks, channel_blocks):
     return item.to(tl.int64), chunk.to(tl.int64), block.to(tl.int64)
 
 
-@triton.jit(do_not_specialize=["one", "u_d", "delta_d"])
+@triton.jit(do_not_specialize=["zero"])
 def chunk_ends(
     u,
     delta,
@@ -55,7 +56,7 @@ def chunk_ends(
     K,
     M,
     channel_blocks,
-    one,
+    zero,
     SOFTPLUS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     S: tl.constexpr,
@@ -65,7 +66,7 @@ def chunk_ends(
 ):
     """ends (B, M - 1, N, D): from zero, the state after each chunk but the last; sums (B, M - 1, D): of its delta."""
     item, chunk, block = place(M - 1, channel_blocks)
-    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) * one
+    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) + zero
     index = s[:, None, None]
     first_d = block * BLOCK_D
     d = first_d + lanes
@@ -96,7 +97,7 @@ def chunk_ends(
     tl.store(sums + slot * D + d, total, mask=d_mask)
 
 
-@triton.jit(do_not_specialize=["one"])
+@triton.jit(do_not_specialize=["zero"])
 def carry(
     values,
     sums,
@@ -108,7 +109,7 @@ def carry(
     slots,
     D,
     N,
-    one,
+    zero,
     REVERSE: tl.constexpr,
     HAS_FIRST: tl.constexpr,
     ROWS: tl.constexpr,
@@ -136,7 +137,7 @@ def carry(
         i = (slots - 1 - done - rows) if REVERSE else (done + rows)
         mask = ((done + rows) < slots)[:, None] & x_mask[None, :]
         slot = (item * slots + i)[:, None]
-        at = values + slot * N * D + x[None, :] * one
+        at = values + slot * N * D + x[None, :] + zero
         value = tl.load(at, mask=mask, other=0.0)[:, None, :]  # (rows, 1, X): many slots are on their way at once
         decay = tl.exp2(tl.load(sums + slot * D + d[None, :], mask=mask, other=0.0) * a2[None, :])[:, None, :]
         for k in tl.static_range(ROWS):
@@ -145,7 +146,7 @@ def carry(
         tl.store(at, tl.reshape(value, (ROWS, BLOCK)), mask=mask)
 
 
-@triton.jit(do_not_specialize=["one", "u_d", "delta_d", "z_d"])
+@triton.jit(do_not_specialize=["zero"])
 def outputs(
     u,
     delta,
@@ -179,7 +180,7 @@ def outputs(
     K,
     M,
     channel_blocks,
-    one,
+    zero,
     SOFTPLUS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_D: tl.constexpr,
@@ -191,7 +192,7 @@ def outputs(
 ):
     """y (B, L, D) and the last state (B, D, N), from entering (B, M - 1, N, D), the states before chunks 1 to M - 1."""
     item, chunk, block = place(M, channel_blocks)
-    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) * one
+    s, n, lanes = tl.arange(0, S), tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_D) + zero
     index = s[:, None, None]
     first_d = block * BLOCK_D
     d = first_d + lanes
