@@ -7,9 +7,11 @@ torch.utils.flop_counter. Here time comes before channels; `lightm.scan.selectiv
 
 y has u's dtype, every gradient its input's. The last state and what is kept for backward have the dtype of the
 arithmetic, float32 or float64. A backend gets all tensors in that dtype, unless it sets `READS_ANY_DTYPE`, because it
-converts in registers what would otherwise be copied through memory.
+converts in registers what would otherwise be copied through memory. What is kept is flat: a shape that has the number
+of chunks in it, which may be one, would tie an exported graph to a range of lengths.
 """
 
+import math
 from types import ModuleType
 
 import torch
@@ -68,8 +70,8 @@ def _scan(
     tensors = (u, delta, A, B, C, D, z, delta_bias)
     module = _choose(backend, *tensors)
     with torch.autocast(u.device.type, enabled=False):
-        y, *states = module.forward(*_readable(module, *tensors), delta_softplus, keep_states)
-    return y.to(u.dtype), *states
+        y, last_state, states = module.forward(*_readable(module, *tensors), delta_softplus, keep_states)
+    return y.to(u.dtype), last_state, states.view(-1)
 
 
 @torch.library.register_fake("lightm::selective_scan")
@@ -79,8 +81,8 @@ def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states, backend)
     tensors = (u, delta, A, B, C, D, z, delta_bias)
     dtype = arithmetic_dtype(*tensors)
     module = _choose(backend, *tensors)
-    states = module.states_shape(batch, length, channels, d_state) if keep_states else (0,)
-    last_state, kept = u.new_empty(batch, channels, d_state, dtype=dtype), u.new_empty(states, dtype=dtype)
+    kept = math.prod(module.states_shape(batch, length, channels, d_state)) if keep_states else 0
+    last_state, kept = u.new_empty(batch, channels, d_state, dtype=dtype), u.new_empty(kept, dtype=dtype)
     return u.new_empty(batch, length, channels), last_state, kept
 
 
@@ -103,6 +105,7 @@ def _scan_backward(
     """Gradients of u, delta, A, B, C, D, z, delta_bias; an empty tensor for an input that is None."""
     tensors = (u, delta, A, B, C, D, z, delta_bias)
     module = _choose(backend, *tensors)
+    states = states.view(module.states_shape(*u.shape, A.shape[1]))
     with torch.autocast(u.device.type, enabled=False):
         # The states, of the arithmetic's dtype, go along so that grad_y is converted to it even if it is narrower.
         grad_y, grad_last_state, _, *inputs = _readable(module, grad_y, grad_last_state, states, *tensors)
@@ -130,9 +133,8 @@ def _gradients(ctx, grad_y, grad_last_state, _grad_states):
     *tensors, states = ctx.saved_tensors
     if grad_y is None:  # only the last state was used
         grad_y = torch.zeros_like(tensors[0])
-    grads = torch.ops.lightm.selective_scan_backward(
-        grad_y, grad_last_state, *tensors, ctx.delta_softplus, states, ctx.backend
-    )
+    backward = _ScanBackward.apply if _transformed() else torch.ops.lightm.selective_scan_backward
+    grads = backward(grad_y, grad_last_state, *tensors, ctx.delta_softplus, states, ctx.backend)
     wanted = zip(grads, tensors, strict=True)
     return *(None if tensor is None else grad for grad, tensor in wanted), None, None, None
 
@@ -145,7 +147,39 @@ def _refuse(ctx, *grads):
 
 torch.library.register_autograd("lightm::selective_scan", _gradients, setup_context=_keep_for_backward)
 torch.library.register_autograd("lightm::selective_scan_backward", _refuse)
-scan = torch.ops.lightm.selective_scan
+
+
+class _Scan(torch.autograd.Function):
+    """The same derivative once more, for torch.func: its transforms do not take those of `register_autograd`."""
+
+    forward = staticmethod(lambda *inputs: torch.ops.lightm.selective_scan(*inputs))
+    setup_context = staticmethod(_keep_for_backward)
+    backward = staticmethod(_gradients)
+    vmap = staticmethod(lambda info, dims, *inputs: _one_by_one(_Scan, info.batch_size, dims, inputs))
+
+
+class _ScanBackward(torch.autograd.Function):
+    forward = staticmethod(lambda *inputs: torch.ops.lightm.selective_scan_backward(*inputs))
+    setup_context = staticmethod(lambda ctx, inputs, output: None)
+    backward = staticmethod(_refuse)
+    vmap = staticmethod(lambda info, dims, *inputs: _one_by_one(_ScanBackward, info.batch_size, dims, inputs))
+
+
+def _one_by_one(function, size: int, dims: tuple, inputs: tuple):
+    """vmap as a loop: calls `function` with each slice of the inputs that are batched, and stacks what it returns."""
+    slices = [[x if d is None else x.select(d, i) for x, d in zip(inputs, dims, strict=True)] for i in range(size)]
+    outputs = [torch.stack(results) for results in zip(*(function.apply(*x) for x in slices), strict=True)]
+    return tuple(outputs), (0,) * len(outputs)
+
+
+def _transformed() -> bool:
+    """Whether torch.func is at work. (A compiler traces the operators themselves.)"""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+
+
+def scan(*inputs) -> tuple[Tensor, Tensor, Tensor]:
+    """The operator `lightm::selective_scan`, also under torch.func's grad and vmap."""
+    return (_Scan.apply if _transformed() else torch.ops.lightm.selective_scan)(*inputs)
 
 
 def forward_flops(batch: int, length: int, channels: int, d_state: int, has_D: bool, has_z: bool) -> int:
