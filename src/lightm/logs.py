@@ -78,8 +78,11 @@ def write_log(rows: list[Row], path: Path) -> None:
 
 
 def draw_curves(rows: list[Row], path: Path, title: str) -> None:
-    """Loss and validation scores over the epochs, as a PNG."""
-    from matplotlib.figure import Figure  # not pyplot's: no global state, no display needed
+    """Loss and validation scores over the epochs, as a PNG; nothing where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure  # not pyplot's: no global state, no display needed
+    except ImportError:
+        return  # a bare GPU machine; log.csv has the same numbers
 
     from lightm.figures_training import draw_training
 

@@ -46,22 +46,27 @@ def reproduce(
     budget: minutes for this call; a run that is not through then has a checkpoint, from which the next call goes on.
     data: the X-rays, packed or a folder, where they are not at the usual place.
     Pieces whose data set is not here are set aside, with a line that says so.
-    LightMError: no such device, too small a budget, no data for any piece; a piece that fails stops the call, and those
-    that are done are kept.
+    LightMError: no such device, too small a budget, no data for any piece, a wrong scan; and, once the others are
+    through, the runs that failed (out of memory, a loss that is not finite), which the next call tries again.
     """
     check_device(device)
     pieces = _with_data(pieces, data, say)
     if budget is not None and budget < LEAST:
         raise LightMError(f"--budget {budget:g} is too small to get anywhere: give at least {LEAST:g} minute.")
     end = None if budget is None else time.monotonic() + 60 * (budget - MARGIN)
-    done = 0
+    done, failed = 0, {}
     try:
-        while (choice := _next(pieces, workshop, end)) is not None:
+        while (choice := _next([p for p in pieces if p.name not in failed], workshop, end)) is not None:
             piece, standing = choice
             pending = sum(workshop.record(p) is None for p in pieces)
             say(f"{piece.name} ({pending} pending; {_expected(standing)})")
-            said = make(piece, workshop, device, end, data, say)
-            done += 1
+            try:
+                said = make(piece, workshop, device, end, data, say)
+                done += 1
+            except (LightMError, torch.OutOfMemoryError) as error:
+                if piece.kind == "check":
+                    raise
+                said = failed[piece.name] = str(error).splitlines()[0]
             say(f"  {said}")
     except Interrupted as stop:
         workshop.slim()
@@ -70,6 +75,8 @@ def reproduce(
         say(f"  {stop} The time of this call is over; the next one goes on there.")
     left = [p for p in pieces if workshop.record(p) is None]
     say(f"{done} done in this call, {len(left)} pending" + (f"; next: {left[0].name}" if left else ""))
+    if failed:
+        raise LightMError("; ".join(f"{name} failed: {why}" for name, why in failed.items()))
     return not left
 
 
