@@ -233,15 +233,19 @@ def _fake_copy(model: nn.Module) -> nn.Module:
     """A copy of `model` whose tensors are fake ones on the CPU; what the original shares, the copy shares too."""
     memo: dict[int, object] = {}
     for p in model.parameters():
-        memo[id(p)] = nn.Parameter(torch.empty_like(p, device="cpu"), p.requires_grad)
+        memo[id(p)] = nn.Parameter(_fake(p), p.requires_grad)
     plain = [t for module in model.modules() for t in vars(module).values() if isinstance(t, Tensor)]
     for t in (*model.buffers(), *plain):
-        memo.setdefault(id(t), torch.empty_like(t, device="cpu"))
+        memo.setdefault(id(t), _fake(t))
     twin = copy.deepcopy(model, memo)
     for module in twin.modules():
         if isinstance(module.__dict__.get("forward"), partial):  # a method that was replaced belongs to the copy
             module.forward = partial(module.forward.func, module)
     return twin
+
+
+def _fake(tensor: Tensor) -> Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
 
 
 def _bytes(tensors: Sequence[Tensor]) -> int:
