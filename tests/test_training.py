@@ -219,6 +219,34 @@ def test_what_does_not_fit_is_said_before_a_folder_is_made(tmp_path, changes, se
     assert not list(tmp_path.iterdir())
 
 
+def test_a_case_that_comes_twice_in_an_epoch_is_varied_anew(tmp_path):
+    trainer = Trainer(tiny_config(train__iterations_per_epoch=6), tmp_path / "run", quiet=True)
+    draws = [draw for [part] in trainer._draws(0) for draw in part]
+    assert len(draws) == len(set(draws)) == 24 > len({case for case, _, _ in draws}) == 14
+    assert list(trainer._draws_to_come()) == [part for epoch in range(3) for [part] in trainer._draws(epoch)]
+
+
+def test_checkpointing_may_change_when_a_run_goes_on_and_compilation_may_not(whole, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        kill_at(patch, 5)
+        with pytest.raises(Killed):
+            train(tiny_config(), out)
+    with pytest.raises(LightMError, match=r"train\.compile is true, there false"):
+        Trainer(tiny_config(train__compile=True), out, resume=True)
+    train(tiny_config(train__checkpointing=True), out, resume=True)
+    assert weights_hash(out) == weights_hash(whole[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU: on a CPU the other tests say the same")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_gives_the_same_bits_twice(tmp_path, precision):
+    for name in ("one", "two"):
+        train(tiny_config(train__precision=precision), tmp_path / name)
+    assert weights_hash(tmp_path / "one") == weights_hash(tmp_path / "two")
+    assert log_without_times(tmp_path / "one") == log_without_times(tmp_path / "two")
+
+
 def test_a_live_curve_gets_every_row(tmp_path):
     rows = []
     record = train(tiny_config(train__validate_every=2), tmp_path / "run", on_epoch=lambda epoch, row: rows.append(row))
@@ -254,6 +282,7 @@ def test_two_processes_give_what_one_gives_to_rounding(whole, tmp_path):
     command = [sys.executable, "-c", script, "train", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "run")]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "strides do not match" not in done.stderr
     record = load_record(tmp_path / "run" / "record.json")
     assert record["cost"]["processes"] == 2
     for row, expected in zip(record["curve"], whole[1]["curve"], strict=True):
