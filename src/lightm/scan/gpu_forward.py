@@ -13,8 +13,8 @@ the sequence. What is kept for the backward are the states between the chunks, (
 
 Arguments of all kernels: x_b, x_l, x_d are the strides of x by item, token and channel; A2 (N, D) is A log2(e), so
 that a decay is one exp2; u, delta, z, B, C are read in their own dtypes; ACC is the dtype of the arithmetic and of the
-rest. `zero` is 0, but Triton must not know it: addresses of unknown alignment are read lane by lane, a channel each, and
-that keeps every tensor in the layout of gpu_math.py. Wider reads would cost a pass through shared memory each.
+rest. `zero` is 0, but Triton must not know it: addresses of unknown alignment are read lane by lane, a channel each,
+and that keeps every tensor in the layout of gpu_math.py. Wider reads would cost a pass through shared memory each.
 """
 
 import triton

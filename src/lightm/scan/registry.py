@@ -4,6 +4,7 @@ A backend is a module of this folder with four functions, documented in chunked.
     unavailable(device)          why it can't run on a device, empty if it can
     forward(...), backward(...)  the arithmetic, on (B, L, D) tensors of one dtype
     states_shape(...)            the shape of what forward keeps for backward
+and, if need be, READS_ANY_DTYPE (ops.py) and ARITHMETIC, the dtypes in which it can compute, if not in both.
 To add one: write the module, add a line to `BACKENDS`, and, if it is fast, to `PREFERENCE`. (The reference is the
 exception: autograd differentiates it, and it has only `unavailable` and `scan`.)
 """
@@ -22,6 +23,7 @@ log = logging.getLogger("lightm.scan")
 
 BACKENDS = {
     "gpu": "Triton kernels, parallel over the sequence, deterministic",
+    "upstream": "mamba_ssm's CUDA kernel",
     "cpu": "compiled by numba, vectorised, all cores",
     "chunked": "plain PyTorch, all chunks of the sequence side by side",
     "reference": "the definition, a loop over time",
@@ -30,7 +32,7 @@ BACKENDS = {
 # What "auto" tries, best first, by device type; every other device gets the last line.
 PREFERENCE = {
     "cpu": ("cpu", "chunked"),
-    "cuda": ("gpu", "chunked"),  # also what PyTorch calls AMD's GPUs
+    "cuda": ("gpu", "upstream", "chunked"),  # also what PyTorch calls AMD's GPUs
     "other": ("chunked",),
 }
 
@@ -49,10 +51,15 @@ def module(name: str) -> ModuleType:
     return import_module(f"lightm.scan.{name}")
 
 
-def status(name: str, device: torch.device) -> BackendStatus:
-    """Whether the backend `name` can run on tensors of `device`."""
+def status(name: str, device: torch.device, dtype: torch.dtype = torch.float32) -> BackendStatus:
+    """Whether the backend `name` can run on tensors of `device`, computing in `dtype` (float32 or float64)."""
     try:
-        reason = module(name).unavailable(device)
+        backend = module(name)
+        reason = backend.unavailable(device)
+        dtypes = getattr(backend, "ARITHMETIC", (dtype,))
+        if not reason and dtype not in dtypes:
+            names = " or ".join(str(x).removeprefix("torch.") for x in dtypes)
+            reason = f"it computes in {names}, not in {str(dtype).removeprefix('torch.')}"
     except ImportError as error:
         reason = f"it can't be imported ({error})"
     return BackendStatus(not reason, reason or BACKENDS[name])
@@ -72,7 +79,7 @@ def choose(name: str, device: torch.device, dtype: torch.dtype = torch.float32) 
 
     passed_over = []
     for candidate in candidates:
-        found = status(candidate, device)
+        found = status(candidate, device, dtype)
         if found.available:
             asked = "asked for by name" if name != "auto" else f"the fastest here for {device.type} tensors"
             why = "; ".join([f"{asked}: {found.reason}", *passed_over])
