@@ -233,7 +233,7 @@ ways = [
         "`DecoderBlock`",
     ),
     ("Section 2.4, eq. (4)", "decoder's convolutions", "DWConv", "first: two 3^d; second: DWConv", "`DWConvBlock`"),
-    ("Section 2.4", "interpolation in 3D", '"bilinear"', "trilinear, as here", "`INTERPOLATION`"),
+    ("Section 2.4", "interpolation in 3D", '"bilinear"', "trilinear, as here", "`lightm.upsample`"),
     (
         "Section 2.1",
         "head",
