@@ -16,6 +16,7 @@ from lightm.bench.record import check_bench
 from lightm.cli import main
 from lightm.config import load_config
 from lightm.errors import LightMError
+from lightm.provenance import peak_memory
 from lightm.reproduce import Piece, Workshop, load_plan, reproduce
 from lightm.reproduce.plan import select
 from lightm.reproduce.rehearsal import rehearsed
@@ -239,6 +240,16 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_made(plan, tmp_pat
     with pytest.raises(LightMError, match=r"^tiny-lightm-unet-0 failed: CUDA out of memory\.$"):
         quietly(pieces, workshop)
     assert [workshop.standing(piece, {}).done for piece in pieces] == [False, True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can restart the peak of a process")
+def test_each_piece_has_a_peak_of_memory_of_its_own(plan, tmp_path):
+    block = torch.ones(400 * 2**18)  # 400 MiB that no piece uses
+    before = peak_memory(torch.device("cpu"))
+    del block
+    pieces, workshop = load_plan(plan), Workshop(tmp_path / "out")
+    quietly(pieces[:1], workshop)
+    assert workshop.record(pieces[0])["cost"]["peak_memory_bytes"] < before - 200 * 2**20
 
 
 def test_a_wrong_scan_stops_before_anything_is_trained(plan, tmp_path, monkeypatch):

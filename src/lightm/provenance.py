@@ -1,5 +1,6 @@
 """Where a number comes from: versions, hardware, commit. Never a path, a user's or a machine's name."""
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -83,3 +84,19 @@ def peak_memory(device: torch.device) -> int:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def restart_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory` begin anew from what is held now: another run in the same process has a peak of its own.
+
+    For the memory of a process only Linux can do that; elsewhere the highest of all runs stays.
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what is free already is not held
+        Path("/proc/self/clear_refs").write_text("5")
+    except (OSError, AttributeError):
+        pass  # not Linux with glibc, or not allowed

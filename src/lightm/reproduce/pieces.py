@@ -1,5 +1,6 @@
 """How a piece is made: a training run that can stop at a deadline, or a check or a timing of the scan."""
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lightm.errors import LightMError
-from lightm.provenance import environment
+from lightm.provenance import environment, restart_peak_memory
 from lightm.reproduce.plan import Piece
 from lightm.reproduce.workshop import Workshop
 
@@ -23,6 +26,8 @@ def make(piece: Piece, workshop: Workshop, device: str, deadline: float | None, 
     deadline: on the clock of time.monotonic; a training run that reaches it raises Interrupted with a checkpoint.
     data: the packed X-rays or their folder, where it isn't the usual place.
     """
+    gc.collect()  # the network of the piece before this one
+    restart_peak_memory(torch.device(device))
     if piece.kind == "train":
         return _train(piece, workshop, deadline, data)
     started = time.monotonic()
