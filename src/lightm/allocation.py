@@ -18,8 +18,9 @@ def keep_freed_memory() -> bool:
     """From now on this process keeps the CPU memory that it frees; returns whether it does.
 
     `lightm`'s commands call this first. The same without a line of code, for any program, are the variables
-    MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 in its environment; where one of them is set
-    already, nothing is changed. Only Linux's glibc has such thresholds (mallopt(3)): elsewhere the answer is False.
+    ``MALLOC_MMAP_THRESHOLD_=4294967296`` and ``MALLOC_TRIM_THRESHOLD_=4294967296`` in its environment; where one of
+    them is set already, nothing is changed. Only Linux's glibc has such thresholds (mallopt(3)): elsewhere the answer
+    is False.
     """
     if any(name in os.environ for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")):
         return True
