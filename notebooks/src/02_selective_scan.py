@@ -473,11 +473,17 @@ frames_slider(
 # ## Inside the compiled kernel
 #
 # On the CPU, `selective_scan` runs code that numba compiles on first use. The algorithm is the loop: chunk by chunk,
-# with four states of sixteen neighbouring channels in the processor's vector registers. This is the inner loop, all of
-# it:
+# with four states of eight or sixteen neighbouring channels in the processor's vector registers. This is the inner loop:
 
 # %%
-show_source(cpu_forward.forward_task, start="for n in range(0, N, TILE):", end="store(h, at_h, h_t)")
+show_source(cpu_forward.forward_task, start="at_h = ", end="store(h, at_h, h_t)")
+
+# %% [markdown]
+# The decays do not depend on the token before, so they come first, in a loop of their own. There the processor works on
+# several tokens at once, while the recurrence has to wait for each:
+
+# %%
+show_source(cpu_forward.store_decays, start="if normal", end="exp2(")
 
 # %% [markdown]
 # `load`, `spread` and `store` move vectors (`spread` copies one number to every lane); the arithmetic is {eq}`eq-scan`.
