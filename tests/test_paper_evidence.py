@@ -168,6 +168,21 @@ def test_accuracy_is_decided_only_by_a_run_at_the_papers_settings():
     assert verdict(id, with_runs(a=phantom)) is Verdict.OPEN
 
 
+def test_the_evidence_is_of_the_largest_images_and_of_no_variant():
+    id = "table-2-lightm-unet-accuracy"
+    small = run(data_size=[64, 64])
+    larger = run(data_size=[192, 192], train_epochs=16, optim_name="adamw")  # more settings differ
+    finding = CLAIMS[id].judge(with_runs(a=small, b=larger))
+    assert finding.verdict is Verdict.OPEN and "`results/b.json`" in finding.note
+    assert "At reduced size, which says nothing about the printed numbers" in finding.note
+    variant = run()
+    variant["config"]["model"] = {"name": "lightm-unet", "options": {"directions": 2}}
+    assert CLAIMS[id].judge(with_runs(a=variant)).note == "No run of this network on montgomery-shenzhen is recorded."
+    fitted = run("UNETR")
+    fitted["config"]["model"] = {"name": "unetr", "options": {"img_size": 512}}
+    assert verdict("table-2-unetr-accuracy", with_runs(a=fitted)) is Verdict.REPRODUCED
+
+
 def test_being_ahead_needs_the_tables_and_the_runs():
     id = "comparative-first-2d"
     rows = [row for row in TABLES[2].rows]

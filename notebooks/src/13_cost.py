@@ -253,7 +253,7 @@ for dims in (2, 3):
     assert plain[dims]["segresnet"].one.activations < plain[dims][OURS].one.activations
     assert plain[dims]["segresnet"].one.parameters > plain[dims][OURS].one.parameters
 
-# %% mystnb={"image": {"alt": "Scatter plot with logarithmic axes, parameters against the peak memory of one image, 2D as circles and 3D as squares: the two have little to do with each other. Networks with few parameters, the LightM-UNets, lie among the highest in memory"}}
+# %% mystnb={"image": {"alt": "Scatter plot with logarithmic axes, parameters against the peak memory of one image, 2D as circles and 3D as squares: the two have little to do with each other. The released LightM-UNets, with few parameters, need the most memory"}}
 fig, ax = plt.subplots(figsize=(6.8, 4.4))
 for i, name in enumerate(SYSTEMS):
     for dims, marker in ((2, "o"), (3, "s")):
@@ -438,7 +438,8 @@ print(", ".join(f"{name} {100 * n / macs.macs:.0f}%" for name, n in macs.by_oper
 # which is what {doc}`11_fast_scan` is about. What a training step took on the machine of this repository's records,
 # measured beside others' scans:
 
-# %%
+# %% tags=["nbval-ignore-output"]
+# Not compared by nbval: benchmarks are measured anew more often than this page is run.
 bench = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path("../results/bench").glob("*.json"))]
 steps = [record for record in bench if record["kind"] == "step"]
 if not steps:
@@ -463,7 +464,8 @@ for record in steps:
             )
 table(["step", "on", "scan", "seconds", "GiB beyond the model"], lines) if lines else None
 
-# %%
+# %% tags=["nbval-ignore-output"]
+# Not compared by nbval, for the same reason.
 for record in steps:
     parts_of = record["parts"]
     if parts_of:

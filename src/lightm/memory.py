@@ -18,9 +18,10 @@ operations are those of the CPU; where a GPU takes another kernel it may keep so
 """
 
 import copy
+import os
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -149,7 +150,7 @@ def measure_peak(model: nn.Module, input_shape: Sequence[int], batch: int = 1) -
         model.zero_grad(set_to_none=True)
 
     step()  # what is made once and kept is made now
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+    with _silence(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         step()
     events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
     now = peak = 0
@@ -157,6 +158,19 @@ def measure_peak(model: nn.Module, input_shape: Sequence[int], batch: int = 1) -
         now += event.nbytes()  # negative where memory is given back
         peak = max(peak, now)
     return peak
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """The profiler's C++ library writes two lines to stderr each time, past Python; they go nowhere."""
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def largest_batch(capacity: int, one: StepMemory, many: StepMemory) -> int:

@@ -27,7 +27,7 @@ from lightm.errors import LightMError
 from lightm.models import MODELS as NETWORKS
 from lightm.models import build_model
 from lightm.paper.settings import setting
-from lightm.paper.tables import MODELS, TABLES
+from lightm.paper.tables import FITTING_OPTIONS, MODELS, TABLES
 
 LEVEL = 0.05  # of the test over cases, after Holm's correction
 CHANCE = 0.1  # so far apart equal systems may lie by luck with the seeds and still be told apart: three runs of each
@@ -211,8 +211,7 @@ def row_of(system: str) -> str | None:
     A LightM-UNet with another option than the text's, or of another width, is in no table.
     """
     name, *options = system.split(", ")
-    free = ("n_stages", "img_size")  # what a smaller image demands
-    if any(not option.startswith(free) for option in options):
+    if any(not option.startswith(FITTING_OPTIONS) for option in options):
         return None
     return next((row for row, names in MODELS.items() if name in names), None)
 

@@ -24,7 +24,7 @@ ABSTRACT = claims_of(
         Kind.ACCURACY,
         RUNS.format("Tables 1 and 2"),
         accuracy.ahead((1, 2)),
-        ("margins", "x-rays"),
+        ("margins", "results"),
     ),
     (
         "abstract-superior",
@@ -33,7 +33,7 @@ ABSTRACT = claims_of(
         Kind.ACCURACY,
         "Ahead of nnU-Net in Tables 1 and 2, and in our runs?",
         accuracy.ahead((1, 2), ("nnU-Net",)),
-        ("margins", "x-rays"),
+        ("margins", "results"),
     ),
     *cost_statements(
         "abstract",
@@ -137,7 +137,7 @@ INTRODUCTION = claims_of(
         Kind.ACCURACY,
         RUNS.format("Tables 1 and 2"),
         accuracy.ahead((1, 2)),
-        ("margins", "x-rays"),
+        ("margins", "results"),
     ),
     *cost_statements(
         "introduction",

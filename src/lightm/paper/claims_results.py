@@ -74,7 +74,7 @@ COMPARATIVE = claims_of(
         Kind.ACCURACY,
         RUNS.format("Table 2"),
         accuracy.ahead((2,)),
-        ("margins", "x-rays"),
+        ("margins", "results"),
     ),
     (
         "comparative-significantly",
@@ -83,7 +83,7 @@ COMPARATIVE = claims_of(
         Kind.ACCURACY,
         "Ahead of UNETR, SwinUNETR and U-Mamba in Table 2, and in our runs?",
         accuracy.ahead((2,), ("UNETR", "SwinUNETR", "U-Mamba")),
-        ("margins", "x-rays"),
+        ("margins", "results"),
     ),
     (
         "comparative-1m",
@@ -276,7 +276,7 @@ CONCLUSION = claims_of(
         Kind.ACCURACY,
         RUNS.format("Tables 1 and 2"),
         accuracy.ahead((1, 2)),
-        ("margins", "x-rays"),
+        ("margins", "results"),
     ),
     (
         "conclusion-1m",

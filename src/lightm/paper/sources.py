@@ -41,6 +41,7 @@ PAGES: Mapping[str, Page] = {
     "ablations": Page("Ablations", "notebooks/08_ablations"),
     "counting": Page("Counting honestly", "notebooks/09_counting"),
     "code": Page("Paper and released code", "notebooks/10_paper_and_code"),
+    "results": Page("Results", "notebooks/12_results"),
     "averages": Page("the averages", "book/scorecard", "scorecard-averages"),
     "bounds": Page("the bounds", "book/scorecard", "scorecard-bounds"),
     "costs": Page("the quotients", "book/scorecard", "scorecard-costs"),
