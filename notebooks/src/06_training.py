@@ -32,8 +32,9 @@ import torch.nn.functional as F
 from lightm.checkpoint import save_checkpoint
 from lightm.config import load_config
 from lightm.data.transforms import Augmentation, augment
+from lightm.execution import recompute_blocks
 from lightm.figures import COLORS, frames_slider, png_bytes, use_style
-from lightm.figures_training import LiveCurves, error_legend, error_map
+from lightm.figures_training import LiveCurves, draw_training, error_legend, error_map
 from lightm.interrupts import Interrupted
 from lightm.losses import DiceCrossEntropy
 from lightm.metrics import dice_iou
@@ -41,6 +42,7 @@ from lightm.notebook import check_profile, show_source
 from lightm.optim import learning_rate
 from lightm.paper import TABLES, setting
 from lightm.randomness import epoch_batches, seed_iteration
+from lightm.results import load_record
 from lightm.runs import load_task
 from lightm.training import Trainer
 
@@ -449,7 +451,7 @@ plt.show()
 # is a *function of the position*, so there is nothing to forget.
 
 # %%
-show_source(epoch_batches, start="rng = ", end="order = ")
+show_source(epoch_batches, start="rng = ", end="draws = ")
 
 # %%
 show_source(seed_iteration)
@@ -501,8 +503,63 @@ for file in files:
 
 # %% [markdown]
 # Not "about the same": the same bits. That is worth the trouble, because a run that can't be repeated exactly can't be
-# debugged either.
+# debugged either. Ctrl-C is the gentle case; `python tools/kill_test.py` does it the hard way. It kills runs with
+# `kill -9` at random instants, in the middle of writing a checkpoint too, and compares the same files.
 #
+# On a GPU the same bits have a price. Many threads add into one sum there, and floating-point addition depends on the
+# order. The network's own parts keep to a fixed order, and with `train.deterministic = true`, the default, so do
+# cuDNN's convolutions and attention. Where the last bit doesn't matter, `false` lets cuDNN pick what is fastest.
+#
+# ## When memory or time is short
+#
+# Three more settings leave the mathematics alone. Each is off unless a recipe asks for it:
+#
+# * `train.accumulate = 3` runs a batch in three parts, one after the other, and updates the weights once.
+# * `train.checkpointing = true` forgets what happens inside a block of the network, and computes it again when the
+#   backward pass asks for it. Below you see what that saves.
+# * `train.compile = true` lets PyTorch make one program of the training step; `train.channels_last = true` keeps images
+#   in the order that GPU convolutions like best. Both change rounding, so a run can't switch between them half-way.
+
+
+# %%
+def kept(net):
+    """Megabytes that a forward pass keeps for the backward pass, weights not counted."""
+    own = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    sizes = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        net.train()(torch.zeros(1, 1, 64, 64)).sum()
+    return sum(sizes.values()) / 1e6
+
+
+plain, saving = load_task(recipe["smoke"]).model(), load_task(recipe["smoke"]).model()
+blocks = recompute_blocks(saving)
+print(f"all kept: {kept(plain):.1f} MB; with {len(blocks)} blocks computed twice: {kept(saving):.1f} MB")
+assert kept(saving) < kept(plain) / 3
+
+# %% [markdown]
+# ## The same on real radiographs
+#
+# What you watched above took seconds, on pictures drawn by a program. This is the course of a run on the paper's own
+# radiographs, stored under `results/` with everything that is needed to repeat it. {doc}`07_real_xrays` is about it.
+
+# %% mystnb={"image": {"alt": "The stored run on real radiographs: training and validation loss fall quickly and then slowly over the epochs; DSC and IoU on the validation cases rise and level off"}}
+stored = load_record("../results/montgomery-shenzhen-lightm-unet-192.json")
+figure = plt.figure(figsize=(6.8, 3.0), layout="constrained")
+draw_training(figure, stored["curve"])
+plt.show()
+
+print(f"{stored['data']['cases']['train']} radiographs of {stored['config']['data']['size']} pixels, ", end="")
+print(f"{len(stored['curve'])} epochs, {stored['cost']['wall_seconds'] / 60:.0f} minutes on {stored['cost']['device']}")
+print(f"validation DSC {stored['best']['val_dsc']:.3f} in epoch {stored['best']['epoch']}")
+
+# %% [markdown]
 # ## On your own images
 #
 # None of this needs a notebook. In a terminal:
@@ -510,6 +567,8 @@ for file in files:
 # ```bash
 # lightm train experiments/smoke.toml              # what you just saw; the run is left in runs/smoke
 # lightm train experiments/smoke.toml --resume     # go on after Ctrl-C, a crash or a power cut
+# lightm train experiments/released.toml --smoke   # any recipe, on a few phantoms: does it work here?
+# tensorboard --logdir runs                        # the curves of all runs, also while they run
 # lightm predict runs/smoke image.png mask.png     # the label of each pixel, as an image
 # lightm evaluate runs/smoke                       # score the held-out cases again
 # ```
