@@ -79,6 +79,13 @@ def test_the_plan_is_whole_and_in_order():
     assert "paper-lightm-unet-seed0" in names
 
 
+def test_every_reduced_record_is_a_piece_of_the_plan_that_made_it():
+    workshop = Workshop("nowhere", PLAN.parents[2] / "results")
+    pieces = load_plan(PLAN.with_name("reduced.toml"))
+    done = {piece.name for piece in pieces if workshop.record(piece)}
+    assert done == {name for name in list_records(PLAN.parents[2] / "results") if "-reduced-" in name} != set()
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
