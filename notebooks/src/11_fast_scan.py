@@ -131,7 +131,7 @@ Markdown("\n".join(rows))
 # %%
 show_source(bound)
 
-# %% mystnb={"image": {"alt": "Two horizontal bars for each of the two passes. The bar of computing, nearly all of it exponentials, is many times as long as the bar of moving bytes"}}
+# %% mystnb={"image": {"alt": "Two horizontal bars for each of the two passes. The bar of computing, most of it exponentials, is several times as long as the bar of moving bytes"}}
 fig, ax = plt.subplots(figsize=(6.4, 2.8))
 labels = []
 for i, (name, c) in enumerate(counts.items()):
@@ -152,7 +152,7 @@ for name, c in counts.items():
     print(f"{name:<17} bound {1e3 * bound(c, recorded):5.1f} ms, of which exponentials {share:.0%}")
 
 # %% [markdown]
-# So on a CPU *the scan is its exponentials*. Everything else is small beside them, if it is done well. The rest of the
+# So on a CPU *the scan is mostly its exponentials*, and never the bytes, if it is done well. The rest of the
 # chapter is about what it takes to do it well, and what happens otherwise.
 #
 # ## Step 0: the loop
@@ -406,8 +406,8 @@ assert calls[16384] / calls[1024] < 6  # sixteen times the tokens, about four ti
 # %% [markdown]
 # The tensor of one step now fits in the processor's second or third cache, and no call has less to do than a few
 # microseconds' worth. It is plain PyTorch, so it runs on any device that PyTorch knows. But every step still writes
-# its decays, reads them back, writes the states, reads them back: from cache, not from memory, yet a dozen times as
-# much traffic as arithmetic. The record, at the example's size:
+# its decays, reads them back, writes the states, reads them back: from cache, not from memory, but
+# traffic all the same. The record, at the example's size:
 
 # %%
 rows = ["| | forward, ms | forward + backward, ms | bound reached |", "|---|--:|--:|--:|"]
@@ -581,7 +581,7 @@ for L in sorted(curves[-1]):
     for text in ax.texts:
         text.set_in_layout(False)
     ax.set(xscale="log", xlim=(0.01, 5e4), xlabel="µs a token, forward + backward")
-    ax.invert_yaxis()
+    ax.set_ylim(len(names) - 0.4, -0.6)  # also where a bar is missing
     frames.append(fig)
     captions.append(f"{L:,} tokens: {sum(not np.isnan(v) for v in values)} of {len(values)} measured")
 frames_slider(
@@ -610,7 +610,7 @@ for record in records.values():
             rows.append(f"| {size}, {record['batch']} | {name} | {entry['step']['median_s']:.2f} |")
 Markdown("\n".join(rows))
 
-# %% mystnb={"image": {"alt": "One horizontal bar cut into the parts of a training step: the scan is one part among several; projections, depthwise convolution, norms and the rest of the network take most of the time"}}
+# %% mystnb={"image": {"alt": "Horizontal bars, the parts of a training step: the projections are longest, then the scan, then many shorter ones; the loss is last"}}
 parts = next(record["parts"] for record in records.values() if record["kind"] == "step" and record["parts"])
 shares = {name: sum(times.values()) / parts["total_ms"] for name, times in parts["parts"].items()}
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
@@ -807,7 +807,7 @@ else:
 # ## In short
 #
 # * Count first: exponentials, operations, bytes. What the machine does of each in a second gives a bound, and says what
-#   is worth removing. On a CPU the scan is its exponentials.
+#   is worth removing. On a CPU the scan is mostly its exponentials.
 # * A loop in Python pays for calls, not for arithmetic; with an index a token its gradient is quadratic.
 # * All tokens at once pays for memory, most of all for memory that is new. Chunks keep the pieces in the cache; a
 #   compiled kernel keeps the states in registers and computes them twice rather than keep them.
