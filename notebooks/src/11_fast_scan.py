@@ -524,7 +524,7 @@ Markdown("\n".join(rows))
 # asked for: a record holds the reason of each contender that it skipped. Memory was measured at fewer lengths, in a
 # process of its own for each point.
 
-# %% mystnb={"image": {"alt": "Two plots on logarithmic axes against the number of tokens. Time: all curves become straight lines; the compiled scan lies lowest, far below chunked, which is below mamba.py; the loop is highest, and the indexed loop is steeper than all others and ends first. Memory: the compiled and the chunked scan are lowest, mamba.py and associative_scan one to two orders of magnitude above"}}
+# %% mystnb={"image": {"alt": "Two plots on logarithmic axes against the number of tokens. Time: the compiled scan lies lowest by far, near a dashed line, the bound; chunked, mamba.py and associative_scan lie close together above it, the loop above them, the indexed loop highest, and it ends first. Memory: the compiled scan holds least, then chunked; mamba.py and associative_scan lie far above both"}}
 drawn = {
     "lightm reference": ("loop", COLORS[6], "x"),
     "transformers": ("loop, indexed", COLORS[3], "D"),
