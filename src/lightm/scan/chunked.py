@@ -5,7 +5,11 @@ The tokens are cut into M chunks of K, K about sqrt(L). Three sweeps, each over 
   2. the state that enters every chunk, H_{m+1} = P_m H_m + h_m with P_m = exp(A * sum of delta in chunk m) (M steps);
   3. the outputs, from the right entering states (K steps).
 Every decay is the exponential of a sum; nothing is divided by a decay, so nothing underflows when delta A is large.
-Memory beside the inputs: a few (B, M, D, N) arrays, where the textbook's parallel scans need several of (B, L, D, N).
+Memory beside the inputs: a few (B, M, N, D) arrays, where the textbook's parallel scans need several of (B, L, D, N).
+
+Inside, states lie as (N, D), channels fastest: PyTorch's broadcast products then run over all channels at a time and the
+sum over the states, y = C h, is a matrix product (on a CPU six times faster than with the states fastest). The decays are
+powers of two, exp(delta A) = 2^(delta A log2 e), which PyTorch computes in half the time of exp.
 """
 
 import math
@@ -31,7 +35,7 @@ def chunk_length(length: int) -> int:
 def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[int, ...]:
     """Shape of what `forward` keeps for `backward`: the state that enters each chunk."""
     K = chunk_length(length)
-    return (batch, (length + K - 1) // K, channels, d_state)
+    return (batch, (length + K - 1) // K, d_state, channels)
 
 
 def forward(
@@ -46,7 +50,7 @@ def forward(
     delta_softplus: bool,
     keep_states: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """y (B, L, D), last state (B, D, N), states entering the chunks (B, M, D, N) or an empty tensor.
+    """y (B, L, D), last state (B, D, N), states entering the chunks (B, M, N, D) or an empty tensor.
 
     u, delta, z: (B, L, D)   A: (D, N)   B, C: (B, L, N)   D, delta_bias: (D,), all of one dtype.
     """
@@ -54,24 +58,25 @@ def forward(
     K = chunk_length(L)
     dt, _ = _step_sizes(delta, delta_bias, delta_softplus)
     dt_u, B_k, C_k, dt = (_by_step(x, K) for x in (dt * u, B, C, dt))  # (K, B, M, D or N)
-    decay = u.new_empty(batch, dt.shape[2], channels, A.shape[1])  # (B, M, D, N), overwritten at every step
+    A2 = _base_two(A)  # (N, D)
+    decay = u.new_empty(batch, dt.shape[2], A.shape[1], channels)  # (B, M, N, D), overwritten at every step
 
     h = torch.zeros_like(decay)
     for k in range(K):
-        _advance(h, decay, dt[k], dt_u[k], A, B_k[k])
-    states, last_state = _carry(h, _chunk_decay(dt, A), u.new_zeros(batch, channels, A.shape[1]))
+        _advance(h, decay, dt[k], dt_u[k], A2, B_k[k])
+    states, last_state = _carry(h, _chunk_decay(dt, A2), u.new_zeros(batch, A.shape[1], channels))
 
     h = states.clone()
     y = torch.empty_like(dt)  # (K, B, M, D)
     for k in range(K):
-        _advance(h, decay, dt[k], dt_u[k], A, B_k[k])
-        torch.matmul(h, C_k[k].unsqueeze(-1), out=y[k].unsqueeze(-1))
+        _advance(h, decay, dt[k], dt_u[k], A2, B_k[k])
+        torch.matmul(C_k[k].unsqueeze(2), h, out=y[k].unsqueeze(2))
     y = _by_token(y, L)
     if D is not None:
         y = torch.addcmul(y, D, u)
     if z is not None:
         y = y * F.silu(z)
-    return y, last_state, states if keep_states else u.new_empty(0)
+    return y, last_state.mT.contiguous(), states if keep_states else u.new_empty(0)
 
 
 def backward(
@@ -101,18 +106,17 @@ def backward(
     gate = torch.ones_like(u[:, :1]) if z is None else F.silu(z)
     dy = grad_y * gate  # (B, L, D): gradient of the output before the gate
     dt_u, B_k, C_k, dy_k, dt = (_by_step(x, K) for x in (dt_tokens * u, B, C, dy, dt_tokens))  # (K, B, M, D or N)
-    decay = torch.empty_like(states)  # (B, M, D, N)
+    A_t, A2 = A.t().contiguous(), _base_two(A)  # (N, D)
+    decay = torch.empty_like(states)  # (B, M, N, D)
 
     # What each chunk hands to the one before it, had it received a zero gradient; then the carries, from right to left.
     g = torch.zeros_like(states)
     for k in reversed(range(K)):
-        g.addcmul_(dy_k[k].unsqueeze(-1), C_k[k].unsqueeze(2))
-        torch.mul(dt[k].unsqueeze(-1), A, out=decay).exp_()
-        g.mul_(decay)
-    if grad_last_state is None:
-        grad_last_state = u.new_zeros(batch, channels, N)
-    g, _ = _carry(g.flip(1), _chunk_decay(dt, A).flip(1), grad_last_state)
-    g = g.flip(1).contiguous()  # (B, M, D, N): a_{t+1} g_{t+1} at each chunk's last token t
+        g.addcmul_(dy_k[k].unsqueeze(2), C_k[k].unsqueeze(-1))
+        g.mul_(_decay(dt[k], A2, decay))
+    first = u.new_zeros(batch, N, channels) if grad_last_state is None else grad_last_state.mT
+    g, _ = _carry(g.flip(1), _chunk_decay(dt, A2).flip(1), first)
+    g = g.flip(1).contiguous()  # (B, M, N, D): a_{t+1} g_{t+1} at each chunk's last token t
 
     # The states are needed in reverse order: keep every S-th, S about sqrt(K), and recompute the ones between.
     S = max(1, math.isqrt(K))
@@ -120,33 +124,32 @@ def backward(
     for k in range(K):
         if k % S == 0:
             kept.append(h.clone())
-        _advance(h, decay, dt[k], dt_u[k], A, B_k[k])
+        _advance(h, decay, dt[k], dt_u[k], A2, B_k[k])
 
     grad_dt, grad_dt_u = torch.empty_like(dt), torch.empty_like(dt)  # (K, B, M, D)
     grad_B, grad_C = torch.empty_like(B_k), torch.empty_like(B_k)  # (K, B, M, N)
-    grad_A = torch.zeros_like(A)
+    grad_A = torch.zeros_like(states)  # a sum for each chunk, so that rounding errors don't grow with L
     y = torch.empty_like(dt) if z is not None else None
     q = torch.empty_like(decay)
+    hs, decays = states.new_empty(S + 1, *states.shape), states.new_empty(S, *states.shape)  # filled again and again
     for first in reversed(range(0, K, S)):
         steps = range(first, min(first + S, K))
-        hs, decays = [kept.pop()], []
-        for k in steps:
-            decays.append(torch.exp(dt[k].unsqueeze(-1) * A))
-            hs.append(torch.addcmul(decays[-1] * hs[-1], dt_u[k].unsqueeze(-1), B_k[k].unsqueeze(2)))
-        grad_A_steps = torch.zeros_like(A)
+        hs[0] = kept.pop()
+        for i, k in enumerate(steps):
+            torch.mul(_decay(dt[k], A2, decays[i]), hs[i], out=hs[i + 1])
+            hs[i + 1].addcmul_(dt_u[k].unsqueeze(2), B_k[k].unsqueeze(-1))
         for k in reversed(steps):
             h, h_before = hs[k - first + 1], hs[k - first]
             if y is not None:
-                torch.matmul(h, C_k[k].unsqueeze(-1), out=y[k].unsqueeze(-1))
-            g.addcmul_(dy_k[k].unsqueeze(-1), C_k[k].unsqueeze(2))  # now dLoss/dh_t
-            torch.matmul(dy_k[k].unsqueeze(2), h, out=grad_C[k].unsqueeze(2))
-            torch.matmul(dt_u[k].unsqueeze(2), g, out=grad_B[k].unsqueeze(2))
-            torch.matmul(g, B_k[k].unsqueeze(-1), out=grad_dt_u[k].unsqueeze(-1))
+                torch.matmul(C_k[k].unsqueeze(2), h, out=y[k].unsqueeze(2))
+            g.addcmul_(dy_k[k].unsqueeze(2), C_k[k].unsqueeze(-1))  # now dLoss/dh_t
+            torch.matmul(h, dy_k[k].unsqueeze(-1), out=grad_C[k].unsqueeze(-1))
+            torch.matmul(g, dt_u[k].unsqueeze(-1), out=grad_B[k].unsqueeze(-1))
+            torch.matmul(B_k[k].unsqueeze(2), g, out=grad_dt_u[k].unsqueeze(2))
             g.mul_(decays[k - first])
             torch.mul(g, h_before, out=q)
-            torch.sum(q * A, -1, out=grad_dt[k])
-            grad_A_steps += (q * dt[k].unsqueeze(-1)).sum((0, 1))
-        grad_A += grad_A_steps  # two levels of sums, so that rounding errors don't grow with K
+            grad_A.addcmul_(q, dt[k].unsqueeze(2))
+            torch.sum(q.mul_(A_t), 2, out=grad_dt[k])
 
     grad_dt, grad_dt_u, grad_B, grad_C = (_by_token(x, L) for x in (grad_dt, grad_dt_u, grad_B, grad_C))
     grad_delta = torch.addcmul(grad_dt, grad_dt_u, u).mul_(dt_slope)
@@ -162,7 +165,7 @@ def backward(
         grad_D = (dy * u).sum((0, 1))
     if delta_bias is not None:
         grad_bias = grad_delta.sum((0, 1))
-    return grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_z, grad_bias
+    return grad_u, grad_delta, grad_A.sum((0, 1)).t().contiguous(), grad_B, grad_C, grad_D, grad_z, grad_bias
 
 
 def _step_sizes(delta: Tensor, delta_bias: Tensor | None, delta_softplus: bool) -> tuple[Tensor, Tensor]:
@@ -187,19 +190,28 @@ def _by_token(x: Tensor, L: int) -> Tensor:
     return x.permute(1, 2, 0, 3).reshape(batch, M * K, X)[:, :L].contiguous()
 
 
-def _advance(h: Tensor, decay: Tensor, dt: Tensor, dt_u: Tensor, A: Tensor, B: Tensor) -> None:
-    """One token of every chunk, in place: h (B, M, D, N) <- exp(dt A) h + dt u B. `decay` is scratch memory."""
-    torch.mul(dt.unsqueeze(-1), A, out=decay).exp_()
-    h.mul_(decay).addcmul_(dt_u.unsqueeze(-1), B.unsqueeze(2))
+def _base_two(A: Tensor) -> Tensor:
+    """A (D, N) -> A log2(e), (N, D)."""
+    return (A * math.log2(math.e)).t().contiguous()
 
 
-def _chunk_decay(dt: Tensor, A: Tensor) -> Tensor:
-    """P (B, M, D, N): how much of the state that enters a chunk is left at its end."""
-    return torch.exp(dt.sum(0).unsqueeze(-1) * A)
+def _decay(dt: Tensor, A2: Tensor, out: Tensor) -> Tensor:
+    """exp(dt A) into `out` (B, M, N, D), from dt (B, M, D) and A2 (N, D)."""
+    return torch.mul(dt.unsqueeze(2), A2, out=out).exp2_()
+
+
+def _advance(h: Tensor, decay: Tensor, dt: Tensor, dt_u: Tensor, A2: Tensor, B: Tensor) -> None:
+    """One token of every chunk, in place: h (B, M, N, D) <- exp(dt A) h + dt u B. `decay` is scratch memory."""
+    h.mul_(_decay(dt, A2, decay)).addcmul_(dt_u.unsqueeze(2), B.unsqueeze(-1))
+
+
+def _chunk_decay(dt: Tensor, A2: Tensor) -> Tensor:
+    """P (B, M, N, D): how much of the state that enters a chunk is left at its end."""
+    return torch.exp2(dt.sum(0).unsqueeze(2) * A2)
 
 
 def _carry(ends: Tensor, decays: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-    """What enters each chunk (B, M, D, N), and what leaves the last (B, D, N), from `ends`, reached from zero."""
+    """What enters each chunk (B, M, N, D), and what leaves the last (B, N, D), from `ends`, reached from zero."""
     entering = torch.empty_like(ends)
     carried = first
     for m in range(ends.shape[1]):
