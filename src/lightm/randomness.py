@@ -1,7 +1,8 @@
 """All randomness of a run as functions of its seed and position, so that no generator's state has to be saved.
 
 Data order follows (seed, epoch), augmentation (seed, epoch, case, how often the case came before in that epoch),
-everything torch draws inside an iteration, such as dropout, (seed, iteration, process). A run that goes on from a checkpoint draws what it would have drawn anyway.
+everything torch draws inside an iteration, such as dropout, (seed, iteration, process). A run that goes on from a
+checkpoint draws what it would have drawn anyway.
 """
 
 import math

@@ -24,8 +24,9 @@ _told = False
 class TensorBoardLog:
     """Scalars by epoch in `folder`. It starts from `rows`, all that is known so far, and replaces what was there.
 
-    folder None: nothing is written (all processes but the first). So a run that was killed and goes on has each epoch once, whatever was or wasn't written when it died. Without the
-    package tensorboard nothing is written, and a line says so once.
+    folder None: nothing is written (all processes but the first). So a run that was killed and goes on has each epoch
+    once, whatever was or wasn't written when it died. Without the package tensorboard nothing is written, and a line
+    says so once.
     """
 
     def __init__(self, folder: Path | None, rows: list[Row]):
