@@ -60,9 +60,10 @@ def step_sizes(delta, bias, mask, HAS_BIAS: tl.constexpr, SOFTPLUS: tl.constexpr
 @triton.jit
 def minus_zero(dtype: tl.constexpr):
     """-0.0, which added to a number changes nothing, not even a zero's sign, so that the compiler drops the sum."""
-    if dtype == tl.float64:
+    if dtype == tl.float64:  # two returns, one in each branch: Triton would compile a return after the `if` as well
         return tl.full((1, 1, 1), -(2**63), tl.int64).to(tl.float64, bitcast=True)
-    return tl.full((1, 1, 1), -(2**31), tl.int32).to(tl.float32, bitcast=True)
+    else:
+        return tl.full((1, 1, 1), -(2**31), tl.int32).to(tl.float32, bitcast=True)
 
 
 @triton.jit
