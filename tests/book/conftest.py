@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 from build_notebooks import ROOT
+from filelock import FileLock
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome", "chrome"])), None)
 
@@ -19,7 +20,9 @@ def book() -> Path:
     if named := os.environ.get("LIGHTM_BOOK"):
         return Path(named).resolve()
     command = [sys.executable, str(ROOT / "tools" / "build_book.py"), "--committed"]
-    built = subprocess.run(command, text=True, capture_output=True)
+    (ROOT / "_build").mkdir(exist_ok=True)
+    with FileLock(ROOT / "_build" / "check.lock"):  # tests run in several processes: one builds, the others find it
+        built = subprocess.run(command, text=True, capture_output=True)
     assert built.returncode == 0, f"{built.stdout}\n{built.stderr}"
     return ROOT / "_build" / "check" / "_build" / "html"
 
