@@ -227,7 +227,7 @@ def train(name):
     """A small network after `run.steps` steps; the last four cases are held out."""
     torch.manual_seed(0)
     model = build_model(name, 2, 1, 2, width=run.width, depths=(1, 1), bottleneck_depth=2).to(run.device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
     losses = []
     for step in range(run.steps):
         batch = torch.arange(4 * step, 4 * step + 4) % 20
@@ -240,7 +240,7 @@ def train(name):
 
 
 model, losses = train("lightm-unet")
-assert losses[-1] < 0.5 * losses[0]
+assert sum(losses[-4:]) / 4 < 0.5 * losses[0]
 factors = {name: p.detach() for name, p in model.named_parameters() if name.endswith(".s") and "decoder" not in name}
 assert all((s != 1).any() for s in factors.values())  # they learn
 

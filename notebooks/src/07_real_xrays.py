@@ -28,7 +28,7 @@ import torch
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from lightm.config import config_from_dict
+from lightm.config import config_from_dict, config_hash
 from lightm.data import load_dataset
 from lightm.data.montgomery_shenzhen import HOSPITALS, READINGS
 from lightm.data.transforms import resize_label
@@ -77,7 +77,7 @@ print("it holds:", ", ".join(record))
 
 # %%
 config = config_from_dict(record["config"])
-assert config.sha256 == record["config_sha256"]
+assert config_hash(record["config"]) == record["config_sha256"]
 print(config.to_toml())
 
 # %% [markdown]
