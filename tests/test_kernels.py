@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from lightm.kernels import causal_conv, gated_norm
 from lightm.kernels import linear as linear_module
 from lightm.kernels.linear import Linear, linear
+from lightm.vss import VSSModule
 
 SHAPES = [(2, 37, 16), (1, 1, 40), (3, 70, 44), (1, 5, 3), (1, 4100, 24)]  # (B, L, D); the last has two tasks
 KERNELS = {
@@ -107,9 +108,30 @@ def test_torch_knows_the_operators(name):
     operator = getattr(torch.ops.lightm, name)
     checks = ["test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic"]
     torch.library.opcheck(operator.default, (*inputs, *extra), test_utils=checks)
-    with pytest.raises(NotImplementedError, match="again"):
-        (gradient,) = torch.autograd.grad(operator(*inputs, *extra).sum(), inputs[0], create_graph=True)
-        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_gradients_can_be_differentiated_again(name):
+    inputs = [x.requires_grad_() for x in arguments(name, (1, 3, 16), torch.float64)]
+    assert torch.autograd.gradgradcheck(KERNELS[name][0], inputs)
+
+
+@pytest.mark.parametrize("dwconv", ["spatial", "causal"])
+def test_second_derivatives_reach_through_a_vss_module(dwconv):
+    torch.manual_seed(0)
+    module = VSSModule(8, 2, d_state=2, dwconv=dwconv, scan_backend="reference").double()
+    tokens = torch.randn(1, 4, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: module(x, (2, 2)), tokens)
+
+
+def test_the_gradient_of_linear_can_be_differentiated_again():
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 5, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
+    second = []
+    for function in (linear, F.linear):
+        gradients = torch.autograd.grad(function(x, weight).square().sum(), (x, weight), create_graph=True)
+        second.append(torch.autograd.grad(sum(g.square().sum() for g in gradients), (x, weight)))
+    torch.testing.assert_close(second[0], second[1])
 
 
 def test_on_a_gpu_the_convolution_goes_to_causal_conv1d_where_it_can(monkeypatch):

@@ -1,9 +1,9 @@
 """What becomes of memory that a tensor no longer needs: kept for the next tensor, or given back to the system.
 
-glibc gives blocks above 32 MB back at once and fetches new ones for the next operation. The system has to clear these
-page by page, at the speed of one or two bytes a cycle: a third of a training step of LightM-UNet at 4 x 256 x 256 went
-into it, three million page faults in four steps. Keeping the memory changes no number and costs little: what has been
-freed but not yet asked for again. It concerns all of torch, not only this package.
+glibc gives large blocks back at once and fetches new ones for the next operation. The system has to clear these page by
+page, far more slowly than memory is written otherwise; `lightm bench step`, with and without --keep-freed-memory, shows
+what that takes of a training step here. Keeping the memory changes no number and costs what has been freed but not yet
+asked for again. It concerns all of torch, not only this package.
 """
 
 import ctypes

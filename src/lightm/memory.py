@@ -3,7 +3,8 @@
 `count_memory` runs forward and backward pass once on *fake* tensors: they have shapes, strides, dtypes and a device,
 and no memory (torch's FakeTensorMode). It watches every operation, adds the bytes of each storage that an operation
 makes, and takes them away when the storage dies, which happens as in a real step, because it is the same code and the
-same autograd graph. So 60 GB are counted in a second on a laptop.
+same autograd graph. So a step that needs more
+memory than there is can be counted on a laptop.
 
 Convention
     parameters, gradients   one number each; buffers are counted with the parameters

@@ -1,34 +1,18 @@
-"""Tensors as the numba kernels see them, and when they can be seen so."""
+"""When the numba kernels can take tensors, and how their tokens are cut into tasks."""
 
 from importlib.util import find_spec
 
-import numpy as np
 import torch
 from torch import Tensor
 
 FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 HAS_NUMBA = find_spec("numba") is not None
 MOST_LANES = 16  # of a vector, on any processor
-Rows = tuple[np.ndarray, int, int]
 
 
 def compiled(*tensors: Tensor) -> bool:
     """Whether numba kernels can take these tensors: in the memory of the CPU (or traced as if), and not empty."""
     return HAS_NUMBA and all(x.device.type == "cpu" and x.dtype in FLOATS and x.numel() for x in tensors)
-
-
-def rows(x: Tensor) -> Rows:
-    """(B, L, X) as (flat array, stride of an item, stride of a token); copied only if channels are not neighbours."""
-    if x.stride(2) != 1 and x.shape[2] > 1:
-        x = x.contiguous()
-    batch, length, size = x.shape
-    extent = (batch - 1) * x.stride(0) + (length - 1) * x.stride(1) + size
-    return x.detach().as_strided((extent,), (1,)).numpy(), x.stride(0), x.stride(1)
-
-
-def flat(x: Tensor) -> np.ndarray:
-    """A contiguous tensor's memory, as one axis."""
-    return x.detach().view(-1).numpy()
 
 
 def pieces(batch: int, length: int, tokens: int) -> list[tuple[int, int, int]]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from lightm.kernels.arrays import compiled
+from lightm.kernels.twice import differentiate_gradients
 
 
 def causal_conv_silu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -98,12 +99,15 @@ def _keep_for_backward(ctx, inputs, output):
     ctx.save_for_backward(*inputs)
 
 
-def _refuse(ctx, *grads):
-    raise NotImplementedError("The gradient of causal_conv_silu can't be differentiated again.")
+def _gradients_of_gradients(ctx, *grads):
+    grad, *inputs = ctx.saved_tensors
+    return differentiate_gradients(composed, inputs, grad, grads)
 
 
 torch.library.register_autograd("lightm::causal_conv_silu", _gradients, setup_context=_keep_for_backward)
-torch.library.register_autograd("lightm::causal_conv_silu_backward", _refuse)
+torch.library.register_autograd(
+    "lightm::causal_conv_silu_backward", _gradients_of_gradients, setup_context=_keep_for_backward
+)
 
 
 @register_flop_formula(torch.ops.lightm.causal_conv_silu)

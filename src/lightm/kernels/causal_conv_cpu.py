@@ -14,8 +14,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lightm.kernels.arrays import flat, pieces, rows
+from lightm.kernels.arrays import pieces
 from lightm.scan import threads
+from lightm.scan.arrays import flat, rows
 from lightm.scan.cpu_backward import add_compensated
 from lightm.scan.simd import kernel, lanes, lanes_of, load, scratch, store, zeros
 from lightm.scan.simd_math import sigmoid

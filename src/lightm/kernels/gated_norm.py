@@ -4,11 +4,14 @@ Apart, they are three operations that write two intermediates of (B, L, D) and k
 together they keep their two inputs.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightm.kernels.arrays import MOST_LANES, compiled
+from lightm.kernels.twice import differentiate_gradients
 
 
 def gated_norm(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
@@ -69,9 +72,12 @@ def _gradients(ctx, grad):
     return *torch.ops.lightm.gated_norm_backward(grad, *ctx.saved_tensors, ctx.eps), None
 
 
-def _refuse(ctx, *grads):
-    raise NotImplementedError("The gradient of gated_norm can't be differentiated again.")
+def _gradients_of_gradients(ctx, *grads):
+    grad, *inputs = ctx.saved_tensors
+    return *differentiate_gradients(partial(composed, eps=ctx.eps), inputs, grad, grads), None
 
 
 torch.library.register_autograd("lightm::gated_norm", _gradients, setup_context=_keep_for_backward)
-torch.library.register_autograd("lightm::gated_norm_backward", _refuse)
+torch.library.register_autograd(
+    "lightm::gated_norm_backward", _gradients_of_gradients, setup_context=_keep_for_backward
+)

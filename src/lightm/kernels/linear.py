@@ -1,9 +1,9 @@
 """Linear layers over tokens: the products of torch, by whichever library multiplies tall, narrow matrices faster.
 
-LightM-UNet's matrices have up to millions of rows and 2 to 1024 columns. On processors that are not Intel's, oneDNN
-multiplies them in 0.6 to 1 times the time of MKL, which PyTorch asks by default; and of the two ways to write the
-gradient of the weight, x' g and (g' x)', MKL takes ten times longer for the latter when x has two columns. Which way is
-taken depends on the processor and the shapes, never on a timing, so results are the same bits in every run.
+LightM-UNet's matrices have up to millions of rows and few columns. On processors that are not Intel's, oneDNN is the
+faster for them, where PyTorch asks MKL by default; and of the two ways to write the gradient of the weight, x' g and
+(g' x)', MKL is far slower at the latter when x has two columns. Which way is taken depends on the processor and the
+shapes, never on a timing, so results are the same bits in every run.
 """
 
 from functools import cache
@@ -45,12 +45,12 @@ class _Linear(torch.autograd.Function):
         return _product(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         need_x, need_weight, need_bias = ctx.needs_input_grad
         g, rows = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])  # (M, K), (M, C)
-        grad_x = _product(g, weight.t(), None).view(x.shape) if need_x else None
+        product = F.linear if torch.is_grad_enabled() else _product  # with create_graph=True autograd must see it
+        grad_x = product(g, weight.t(), None).view(x.shape) if need_x else None
         grad_weight = None
         if need_weight:
             grad_weight = torch.mm(rows.t(), g).t() if rows.shape[1] <= NARROW else torch.mm(g.t(), rows)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightm.scan import threads
+from lightm.scan.arrays import flat, rows
 from lightm.scan.cpu_backward import backward_task
 from lightm.scan.cpu_forward import CHUNK, TILE, forward_task
 from lightm.scan.simd import lanes_of
@@ -54,12 +55,12 @@ class _Problem:
         self.blocks, self.N = -(-self.channels // W), -(-self.d_state // TILE) * TILE
         self.shape = (self.L, self.N, self.blocks)
         per_channel = [torch.zeros(self.channels, dtype=u.dtype) if x is None else x for x in (D, delta_bias)]
-        self.D, self.bias = (_flat(_pad(x, W).contiguous()) for x in per_channel)
+        self.D, self.bias = (flat(_pad(x, W).contiguous()) for x in per_channel)
         A_blocks = self.to_blocks(A[None] / math.log(2))  # (1, blocks, N, W), padded with zeros
-        self.A, self.fastest = _flat(A_blocks), _flat(F.pad(A_blocks, (0, 0, 0, 1)).abs().amax(2))
-        self.u, self.delta = _rows(_pad(u, W)), _rows(_pad(delta, W))
-        self.z = self.u if z is None else _rows(_pad(z, W))  # never read if there is no gate
-        self.B, self.C = _rows(_pad(B, TILE)), _rows(_pad(C, TILE))
+        self.A, self.fastest = flat(A_blocks), flat(F.pad(A_blocks, (0, 0, 0, 1)).abs().amax(2))
+        self.u, self.delta = rows(_pad(u, W)), rows(_pad(delta, W))
+        self.z = self.u if z is None else rows(_pad(z, W))  # never read if there is no gate
+        self.B, self.C = rows(_pad(B, TILE)), rows(_pad(C, TILE))
         self.use_softplus, self.gated = delta_softplus, z is not None
 
         # As many tasks for a batch item as give every processor one, but at least so many that none is too large.
@@ -103,7 +104,7 @@ def forward(
     y = p.rows_of_channels(u)
     h = u.new_zeros(p.batch, p.blocks, p.N, p.W)
     states = u.new_empty(states_shape(p.batch, p.L, p.channels, p.d_state) if keep_states else 0)
-    tensors = (p.u, p.delta, p.z, p.B, p.C, p.A, p.fastest, p.D, p.bias, _rows(y), _flat(h), _flat(states))
+    tensors = (p.u, p.delta, p.z, p.B, p.C, p.A, p.fastest, p.D, p.bias, rows(y), flat(h), flat(states))
     threads.run(
         [partial(forward_task, task, p.shape, *tensors, p.use_softplus, p.gated, keep_states) for task in p.tasks]
     )
@@ -135,10 +136,10 @@ def backward(
     g = p.to_blocks(grad_last_state)
     dA = torch.empty_like(g)
     dD, dbias = (u.new_empty(p.batch, p.blocks * p.W) for _ in range(2))
-    inputs = (p.u, p.delta, p.z, p.B, p.C, p.A, p.fastest, p.D, p.bias, _flat(states), _rows(_pad(grad_y, p.W)))
-    by_token = (_rows(du), _rows(ddelta), _rows(dz))
-    totals = (_flat(g), _flat(dA), _flat(dD), _flat(dbias))
-    sums = [(_rows(dB[s]), _rows(dC[s])) for s in range(p.splits)]
+    inputs = (p.u, p.delta, p.z, p.B, p.C, p.A, p.fastest, p.D, p.bias, flat(states), rows(_pad(grad_y, p.W)))
+    by_token = (rows(du), rows(ddelta), rows(dz))
+    totals = (flat(g), flat(dA), flat(dD), flat(dbias))
+    sums = [(rows(dB[s]), rows(dC[s])) for s in range(p.splits)]
     threads.run(
         [
             partial(
@@ -167,17 +168,3 @@ def _pad(x: Tensor, multiple: int) -> Tensor:
 
 def _unpad(x: Tensor, size: int) -> Tensor:
     return x if x.shape[-1] == size else x[..., :size].contiguous()
-
-
-def _flat(x: Tensor) -> np.ndarray:
-    """A contiguous tensor's memory, as one axis."""
-    return x.detach().view(-1).numpy()
-
-
-def _rows(x: Tensor) -> tuple[np.ndarray, int, int]:
-    """A (B, L, X) tensor as (flat array, stride of an item, stride of a token); copied unless X has unit stride."""
-    if x.stride(2) != 1 and x.shape[2] > 1:
-        x = x.contiguous()
-    batch, length, size = x.shape
-    extent = (batch - 1) * x.stride(0) + (length - 1) * x.stride(1) + size if x.numel() else 0
-    return x.detach().as_strided((extent,), (1,)).numpy(), x.stride(0), x.stride(1)

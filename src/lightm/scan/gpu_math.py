@@ -90,7 +90,7 @@ def sum_over_channels(x):
     """(S, N, D) -> (S, N), D at most 32.
 
     `tl.sum` would exchange every value five times between lanes. Splitting makes the compiler transpose the tile once
-    through shared memory, and every thread then adds values of its own: a third of the instructions.
+    through shared memory, and every thread then adds values of its own, in fewer instructions.
     """
     y = tl.reshape(x, (x.shape[0] * x.shape[1], x.shape[2]))
     if y.shape[1] == 32:
