@@ -374,7 +374,8 @@ for name in ("mamba.py", "lightm chunked", "lightm cpu"):
 assert kept["kept_memory"] and not shapes["kept_memory"]
 
 # %% [markdown]
-# The larger a tensor, the more is gained.
+# How much is gained differs from run to run and from one way to the other: that is the system's doing, and a call of the
+# slow ones takes seconds, so there are few of them in the record.
 #
 # The bound of this way is not the exponentials any more. It is memory: having enough, filling it, and moving it once
 # for every round.

@@ -127,7 +127,8 @@ torch.set_num_threads(threads)
 
 # %% [markdown]
 # The count is exact where PyTorch's own kernels do the work, and a few percent low where a library takes scratch memory
-# beside its result, as convolutions do. Besides, there is what no count of tensors can see. The record of the run on
+# beside its result, as convolutions do. The check is in 2D and float32; in 3D, and with bf16 on a CPU, libraries take more
+# of such scratch, so take what is said of those below as the least that a step needs. Besides, there is what no count of tensors can see. The record of the run on
 # real X-rays ({doc}`07_real_xrays`) has the peak of the whole process:
 
 # %%
