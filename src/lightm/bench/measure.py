@@ -96,6 +96,6 @@ def _summary(samples: list[tuple[float, float | None]]) -> dict[str, Any]:
     counted = clean if len(clean) >= min(ENOUGH, len(samples)) else [seconds for seconds, _ in samples]
     return {
         "median_s": statistics.median(counted),
-        "samples_s": [round(seconds, 7) for seconds, _ in samples],
+        "samples_s": [float(f"{seconds:.6g}") for seconds, _ in samples],
         "disturbed": len(samples) - len(clean),
     }

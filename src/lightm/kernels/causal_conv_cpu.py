@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from lightm.allocation import new_empty
 from lightm.kernels.arrays import pieces
 from lightm.scan import threads
 from lightm.scan.arrays import flat, rows
@@ -110,7 +111,7 @@ def backward_task(task, length, x, weight, bias, dy, dx, dweight, dbias, channel
 def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x (B, L, D), weight (D, 1, K), bias (D,), of one dtype -> (B, L, D), contiguous."""
     x, weight, bias, channels = _whole_vectors(x, weight, bias)
-    y = x.new_empty(x.shape)
+    y = new_empty(x, *x.shape)
     arguments = rows(x), flat(_taps(weight)), flat(bias), rows(y), x.shape[2], weight.shape[2]
     threads.run([partial(forward_task, task, *arguments) for task in pieces(*x.shape[:2], PIECE)])
     return y[..., :channels] if channels < y.shape[2] else y
@@ -124,7 +125,7 @@ def backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Ten
     taps, W = weight.shape[2], lanes_of(flat(bias).dtype)
     blocks = -(-size // W)
     tasks = pieces(batch, length, PIECE)
-    dx = x.new_empty(x.shape)
+    dx = new_empty(x, *x.shape)
     dweight, dbias = x.new_zeros(len(tasks), taps, blocks * W), x.new_zeros(len(tasks), blocks * W)
     inputs = length, rows(x), flat(_taps(weight)), flat(bias), rows(grad), rows(dx)
     threads.run(

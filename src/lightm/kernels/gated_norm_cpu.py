@@ -16,6 +16,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from lightm.allocation import new_empty
 from lightm.kernels.arrays import pieces
 from lightm.scan import threads
 from lightm.scan.arrays import flat, rows
@@ -140,7 +141,7 @@ def backward_task(task, grad, y, z, weight, bias, fresh, dy, dz, dweight, dbias,
 
 def forward(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """y, z (B, L, D), weight, bias (D,), of one dtype -> (B, L, D), contiguous."""
-    out = y.new_empty(y.shape)
+    out = new_empty(y, *y.shape)
     arguments = rows(y), rows(z), flat(weight), flat(bias), _fresh(weight), rows(out), y.shape[2], eps
     threads.run([partial(forward_task, task, *arguments) for task in pieces(*y.shape[:2], PIECE)])
     return out
@@ -150,7 +151,7 @@ def backward(grad: Tensor, y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, e
     """Gradients of y, z, weight and bias."""
     fresh = _fresh(weight)
     tasks = pieces(*y.shape[:2], PIECE)
-    dy, dz = y.new_empty(y.shape), y.new_empty(y.shape)
+    dy, dz = new_empty(y, *y.shape), new_empty(y, *y.shape)
     dweight, dbias = (y.new_zeros(len(tasks), fresh.size) for _ in range(2))
     inputs = rows(grad), rows(y), rows(z), flat(weight), flat(bias), fresh, rows(dy), rows(dz)
     threads.run(

@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightm.allocation import new_empty
 from lightm.scan import threads
 from lightm.scan.arrays import flat, rows
 from lightm.scan.cpu_backward import backward_task
-from lightm.scan.cpu_forward import CHUNK, TILE, forward_task
+from lightm.scan.cpu_forward import KEPT, TILE, forward_task
 from lightm.scan.simd import lanes_of
 
 MOST_LANES = 16  # of any processor and dtype, so that the shape of the kept states depends on neither
@@ -36,7 +37,7 @@ def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[
     """Shape of what `forward` keeps for `backward`: the state before each chunk, padded."""
     padded_channels = (channels + MOST_LANES - 1) // MOST_LANES * MOST_LANES
     padded_states = (d_state + TILE - 1) // TILE * TILE
-    return (batch, (length + CHUNK - 1) // CHUNK, padded_channels * padded_states)
+    return (batch, (length + KEPT - 1) // KEPT, padded_channels * padded_states)
 
 
 def _processors() -> int:
@@ -84,7 +85,7 @@ class _Problem:
 
     def rows_of_channels(self, like: Tensor) -> Tensor:
         """An uninitialised (B, L, D) tensor, D padded."""
-        return like.new_empty(self.batch, self.L, self.blocks * self.W)
+        return new_empty(like, self.batch, self.L, self.blocks * self.W)
 
 
 def forward(
@@ -103,7 +104,7 @@ def forward(
     p = _Problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     y = p.rows_of_channels(u)
     h = u.new_zeros(p.batch, p.blocks, p.N, p.W)
-    states = u.new_empty(states_shape(p.batch, p.L, p.channels, p.d_state) if keep_states else 0)
+    states = new_empty(u, *(states_shape(p.batch, p.L, p.channels, p.d_state) if keep_states else (0,)))
     tensors = (p.u, p.delta, p.z, p.B, p.C, p.A, p.fastest, p.D, p.bias, rows(y), flat(h), flat(states))
     threads.run(
         [partial(forward_task, task, p.shape, *tensors, p.use_softplus, p.gated, keep_states) for task in p.tasks]
@@ -130,7 +131,7 @@ def backward(
     du, ddelta = p.rows_of_channels(u), p.rows_of_channels(u)
     dz = p.rows_of_channels(u) if p.gated else du  # never written if there is no gate
     # Each split of the channels sums dB and dC over its own; they are added in a fixed order below.
-    dB, dC = (u.new_empty(p.splits, p.batch, p.L, p.N) for _ in "BC")
+    dB, dC = ([new_empty(u, p.batch, p.L, p.N) for _ in range(p.splits)] for _ in "BC")
     if grad_last_state is None:
         grad_last_state = u.new_zeros(p.batch, p.channels, p.d_state)
     g = p.to_blocks(grad_last_state)
@@ -148,7 +149,7 @@ def backward(
             for i, task in enumerate(p.tasks)
         ]
     )
-    dB, dC = (_unpad(x[0] if p.splits == 1 else x.sum(0), p.d_state) for x in (dB, dC))
+    dB, dC = (_unpad(_sum(x) if x else u.new_zeros(p.batch, p.L, p.N), p.d_state) for x in (dB, dC))
     return (
         _unpad(du, p.channels),
         _unpad(ddelta, p.channels),
@@ -164,6 +165,13 @@ def backward(
 def _pad(x: Tensor, multiple: int) -> Tensor:
     """The last axis padded with zeros to a multiple, if it is not one."""
     return F.pad(x, (0, -x.shape[-1] % multiple)) if x.shape[-1] % multiple else x
+
+
+def _sum(parts: list[Tensor]) -> Tensor:
+    """The sum, in the order of the list, in the memory of the first."""
+    for part in parts[1:]:
+        parts[0] += part
+    return parts[0]
 
 
 def _unpad(x: Tensor, size: int) -> Tensor:

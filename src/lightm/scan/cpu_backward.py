@@ -20,7 +20,7 @@ import math
 import numpy as np
 from numba import njit
 
-from lightm.scan.cpu_forward import CHUNK, NORMAL, TILE, prefetch_rows, store_decays
+from lightm.scan.cpu_forward import KEPT, NORMAL, TILE, prefetch_rows, store_decays
 from lightm.scan.simd import (
     add_parts,
     all_below,
@@ -28,6 +28,8 @@ from lightm.scan.simd import (
     lanes,
     largest,
     load,
+    prefetch,
+    prefetch_to_write,
     scratch,
     spread,
     store,
@@ -36,6 +38,7 @@ from lightm.scan.simd import (
 )
 from lightm.scan.simd_math import sigmoid, softplus
 
+CHUNK = KEPT  # tokens
 LN_2 = math.log(2)
 
 
@@ -132,7 +135,7 @@ def backward_task(
     for chunk in range(chunks - 1, -1, -1):
         start = chunk * CHUNK
         tokens = min(CHUNK, L - start)
-        tokens_ahead = min(CHUNK, start)
+        before = max(start - CHUNK, 0)
 
         # 1. Row by row, as memory lies.
         for k in range(tokens):
@@ -174,24 +177,35 @@ def backward_task(
             normal[j - first] = all_below(longest * load(fastest, j * W, 1), NORMAL)
 
         # 3. The states, forwards, and the gradients, backwards, for one tile of states and one block at a time. Tiles
-        # are the outer loop, so that the sums over channels stay in the fastest cache.
+        # are the outer loop, so that the sums over channels stay in the fastest cache. Meanwhile each token fetches a
+        # few lines: of the chunk before this one, to be read, and of results, to be written.
         for n in range(0, N, TILE):
             for j in range(first, last):
                 rows = (j - first) * CHUNK * W
-                if n == 0:
-                    prefetch_rows(u, item, start - CHUNK, tokens_ahead, j * W)
-                if n == min(TILE, N - TILE):
-                    prefetch_rows(delta, item, start - CHUNK, tokens_ahead, j * W)
-                if n == min(2 * TILE, N - TILE):
-                    prefetch_rows(dy, item, start - CHUNK, tokens_ahead, j * W)
-                if gated and n == min(3 * TILE, N - TILE):
-                    prefetch_rows(z, item, start - CHUNK, tokens_ahead, j * W)
+                if n == 0 and N < 4 * TILE:  # see forward_task
+                    prefetch_rows(u, item, before, CHUNK, j * W)
+                    prefetch_rows(delta, item, before, CHUNK, j * W)
+                    prefetch_rows(dy, item, before, CHUNK, j * W)
                 a = load(A, (j * N + n) * W, 4)
                 store_decays(decays, step, rows, a, tokens, normal[j - first])
                 h = load(states, (((item * chunks + chunk) * blocks + j) * N + n) * W, 4)
                 store(hs, 0, h)
+                for i in range(TILE):
+                    prefetch(states, (((item * chunks + max(chunk - 1, 0)) * blocks + j) * N + n + i) * W)
                 for k in range(tokens):
                     at = rows + k * W
+                    if n == 0:
+                        prefetch(u_data, item * u_item + (before + k) * u_token + j * W)
+                        if j == first:
+                            prefetch(B_data, item * B_item + (before + k) * B_token)
+                    elif n == TILE:
+                        prefetch(delta_data, item * delta_item + (before + k) * delta_token + j * W)
+                        if j == first:
+                            prefetch(C_data, item * C_item + (before + k) * C_token)
+                    elif n == 2 * TILE:
+                        prefetch(dy_data, item * dy_item + (before + k) * dy_token + j * W)
+                    elif gated and n == 3 * TILE:
+                        prefetch(z_data, item * z_item + (before + k) * z_token + j * W)
                     B_k = spread(B_data, item * B_item + (start + k) * B_token + n, 4)
                     h = load(decays, k * TILE * W, 4) * h + load(step_u, at, 1) * B_k
                     store(hs, (k + 1) * TILE * W, h)
@@ -204,6 +218,16 @@ def backward_task(
                 for k in range(tokens - 1, -1, -1):
                     at = rows + k * W
                     tile = k * TILE * W
+                    if n == 0:
+                        if j == first:
+                            prefetch_to_write(dB_data, item * dB_item + (before + k) * dB_token)
+                            prefetch_to_write(dC_data, item * dC_item + (before + k) * dC_token)
+                    elif n == TILE:
+                        prefetch_to_write(du_data, item * du_item + (start + k) * du_token + j * W)
+                    elif n == 2 * TILE:
+                        prefetch_to_write(ddelta_data, item * ddelta_item + (start + k) * ddelta_token + j * W)
+                    elif gated and n == 3 * TILE:
+                        prefetch_to_write(dz_data, item * dz_item + (start + k) * dz_token + j * W)
                     dt = load(step, at, 1)
                     x = load(step_u, at, 1)
                     dy_k = load(grad, at, 1)

@@ -14,10 +14,24 @@ before it: so the processor works on several tokens at once, where the recurrenc
 
 from numba import njit
 
-from lightm.scan.simd import add_parts, all_below, kernel, lanes, largest, load, prefetch, scratch, spread, store, zeros
+from lightm.scan.simd import (
+    add_parts,
+    all_below,
+    kernel,
+    lanes,
+    largest,
+    load,
+    prefetch,
+    prefetch_to_write,
+    scratch,
+    spread,
+    store,
+    zeros,
+)
 from lightm.scan.simd_math import exp2, exp2_normal, sigmoid, softplus
 
-CHUNK = 32  # tokens; also the distance between the states that are kept for the backward pass
+CHUNK = 16  # tokens whose rows are in the fastest cache at a time
+KEPT = 32  # tokens between the states that are kept for the backward pass, whose chunks are as long; some CHUNKs
 TILE = 4  # states in registers at a time
 NORMAL = 126.0  # below it, the magnitude of an exponent makes 2**x a normal number in any format
 
@@ -51,7 +65,7 @@ def forward_task(task, shape, u, delta, z, B, C, A, fastest, D, bias, y, h, stat
 
     u, delta, z, B, C, y: (flat array, stride of a batch item, stride of a token)   A: (blocks, N, W), times log2(e)
     fastest: (blocks * W), the largest |A| of a channel   D, bias: (blocks * W)
-    h: (batch, blocks, N, W), the state, in and out   states: (batch, chunks, blocks, N, W)
+    h: (batch, blocks, N, W), the state, in and out   states: (batch, kept chunks, blocks, N, W)
     """
     item, first, last = task
     L, N, blocks = shape
@@ -62,35 +76,34 @@ def forward_task(task, shape, u, delta, z, B, C, A, fastest, D, bias, y, h, stat
     C_data, C_item, C_token = C
     y_data, y_item, y_token = y
     W = lanes(u_data)
-    chunks = (L + CHUNK - 1) // CHUNK
+    chunks, kept_chunks = (L + CHUNK - 1) // CHUNK, (L + KEPT - 1) // KEPT
 
-    # A chunk of the task, block after block: (last - first, CHUNK, W)
-    step = scratch(u_data, (last - first) * CHUNK * W)  # delta after bias and softplus
-    step_u = scratch(u_data, step.size)  # delta u
-    out = scratch(u_data, step.size)
-    decays = scratch(u_data, CHUNK * TILE * W)  # of one tile of one block
+    # A chunk of one block, (CHUNK, W): small enough for the fastest cache, with the rows that are fetched meanwhile
+    step = scratch(u_data, CHUNK * W)  # delta after bias and softplus
+    step_u = scratch(u_data, CHUNK * W)  # delta u
+    out = scratch(u_data, CHUNK * W)
+    decays = scratch(u_data, CHUNK * TILE * W)  # of one tile
 
     for chunk in range(chunks):
         start = chunk * CHUNK
         tokens = min(CHUNK, L - start)
-        tokens_ahead = min(CHUNK, L - start - tokens)
-
-        # 1. Row by row, as memory lies.
-        for k in range(tokens):
-            u_row = item * u_item + (start + k) * u_token
-            delta_row = item * delta_item + (start + k) * delta_token
-            for j in range(first, last):
-                at = ((j - first) * CHUNK + k) * W
-                store(step, at, load(delta_data, delta_row + j * W, 1) + load(bias, j * W, 1))
-                store(step_u, at, load(u_data, u_row + j * W, 1))
-
         for j in range(first, last):
+            # What is read after this: the next block, or the first one of the next chunk.
+            next_start = start if j + 1 < last else start + tokens
+            next_j = j + 1 if j + 1 < last else first
+            tokens_ahead = min(CHUNK, L - next_start)
+
+            # 1. The rows of the block, side by side.
+            for k in range(tokens):
+                t = start + k
+                store(step, k * W, load(delta_data, item * delta_item + t * delta_token + j * W, 1))
+                store(step_u, k * W, load(u_data, item * u_item + t * u_token + j * W, 1))
+
             # 2. What does not depend on the states, four tokens at a time (a few behind the last one do no harm).
-            rows = (j - first) * CHUNK * W
             longest = zeros(u_data, 4)
             for k in range(0, tokens, 4):
-                at = rows + k * W
-                dt = load(step, at, 4)
+                at = k * W
+                dt = load(step, at, 4) + load(bias, j * W, 1)
                 if use_softplus:
                     dt = softplus(dt)
                 u_t = load(step_u, at, 4)
@@ -100,35 +113,44 @@ def forward_task(task, shape, u, delta, z, B, C, A, fastest, D, bias, y, h, stat
                 store(out, at, u_t * load(D, j * W, 1))
             normal = all_below(longest * load(fastest, j * W, 1), NORMAL)
 
-            # 3. The recurrence, for one tile of states at a time. Each tile fetches rows of the next chunk: all at once
-            # would be more than the processor keeps track of.
+            # 3. The recurrence, for one tile of states at a time. Meanwhile each token fetches a line or so: many at
+            # once would be more than the processor keeps track of. (With few states there are too few tiles for that.)
+            if N < 4 * TILE:
+                prefetch_rows(u, item, next_start, tokens_ahead, next_j * W)
+                prefetch_rows(delta, item, next_start, tokens_ahead, next_j * W)
+                prefetch_rows(z, item, next_start, tokens_ahead, next_j * W)
             for n in range(0, N, TILE):
-                if n == 0:
-                    prefetch_rows(u, item, start + tokens, tokens_ahead, j * W)
-                if n == min(TILE, N - TILE):
-                    prefetch_rows(delta, item, start + tokens, tokens_ahead, j * W)
-                if gated and n == min(2 * TILE, N - TILE):
-                    prefetch_rows(z, item, start + tokens, tokens_ahead, j * W)
                 at_h = ((item * blocks + j) * N + n) * W
                 h_t = load(h, at_h, 4)
-                if keep:
-                    store(states, (((item * chunks + chunk) * blocks + j) * N + n) * W, h_t)
-                store_decays(decays, step, rows, load(A, (j * N + n) * W, 4), tokens, normal)
+                if keep and start % KEPT == 0:
+                    at_kept = (((item * kept_chunks + start // KEPT) * blocks + j) * N + n) * W
+                    store(states, at_kept, h_t)
+                    for i in range(TILE):
+                        prefetch_to_write(states, at_kept + (blocks * N + i) * W)
+                store_decays(decays, step, 0, load(A, (j * N + n) * W, 4), tokens, normal)
                 for k in range(tokens):
-                    at = rows + k * W
+                    at = k * W
+                    if n == 0:
+                        prefetch(u_data, item * u_item + (next_start + k) * u_token + next_j * W)
+                        if j == first:
+                            prefetch(B_data, item * B_item + (start + CHUNK + k) * B_token)
+                            prefetch(C_data, item * C_item + (start + CHUNK + k) * C_token)
+                    elif n == TILE:
+                        prefetch(delta_data, item * delta_item + (next_start + k) * delta_token + next_j * W)
+                    elif n == 2 * TILE:
+                        prefetch_to_write(y_data, item * y_item + (start + k) * y_token + j * W)
+                    elif gated and n == 3 * TILE:
+                        prefetch(z_data, item * z_item + (next_start + k) * z_token + next_j * W)
                     B_t = spread(B_data, item * B_item + (start + k) * B_token + n, 4)
                     C_t = spread(C_data, item * C_item + (start + k) * C_token + n, 4)
                     h_t = load(decays, k * TILE * W, 4) * h_t + load(step_u, at, 1) * B_t
                     store(out, at, load(out, at, 1) + add_parts(h_t * C_t))
                 store(h, at_h, h_t)
 
-        # 4. Row by row again: the gate.
-        for k in range(tokens):
-            y_row = item * y_item + (start + k) * y_token
-            z_row = item * z_item + (start + k) * z_token
-            for j in range(first, last):
-                y_t = load(out, ((j - first) * CHUNK + k) * W, 1)
+            # 4. The gate.
+            for k in range(tokens):
+                y_t = load(out, k * W, 1)
                 if gated:
-                    z_t = load(z_data, z_row + j * W, 1)
+                    z_t = load(z_data, item * z_item + (start + k) * z_token + j * W, 1)
                     y_t = y_t * (z_t * sigmoid(z_t))
-                store(y_data, y_row + j * W, y_t)
+                store(y_data, item * y_item + (start + k) * y_token + j * W, y_t)

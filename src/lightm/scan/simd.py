@@ -164,20 +164,30 @@ def store(typing_context, array, index, value):
     return types.void(array, types.intp, value), codegen
 
 
-@intrinsic
-def prefetch(typing_context, array, index):
-    """Asks for the cache line of array[index], which need not exist, without waiting for it."""
+def _prefetch(typing_context, array, index, to_write: int):
 
     def codegen(context, builder, sig, args):
         address = _address(context, builder, sig.args[0], args[0], args[1])
         byte = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, keep, data = ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)
-        builder.call(function, [builder.bitcast(address, byte), read, keep, data])
+        purpose, keep, data = ir.Constant(I32, to_write), ir.Constant(I32, 3), ir.Constant(I32, 1)
+        builder.call(function, [builder.bitcast(address, byte), purpose, keep, data])
         return context.get_dummy_value()
 
     return types.void(array, types.intp), codegen
+
+
+@intrinsic
+def prefetch(typing_context, array, index):
+    """Asks for the cache line of array[index], which need not exist, without waiting for it."""
+    return _prefetch(typing_context, array, index, 0)
+
+
+@intrinsic
+def prefetch_to_write(typing_context, array, index):
+    """The same for a line that will be written."""
+    return _prefetch(typing_context, array, index, 1)
 
 
 @intrinsic(prefer_literal=True)
@@ -282,26 +292,28 @@ def store_lane_sums(typing_context, array, index, value):
     """array[index + i] = the sum over the lanes of part i, for a value of four parts."""
 
     def codegen(context, builder, sig, args):
-        def shuffle(x, y, lanes):
-            return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
+        def shuffle(x, y, order):
+            return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(order)), order))
 
-        width = value.lanes
-        even, odd = list(range(0, width, 2)), list(range(1, width, 2))
+        def halves_added(x):
+            lanes = list(range(x.type.count))
+            return builder.fadd(shuffle(x, x, lanes[: len(lanes) // 2]), shuffle(x, x, lanes[len(lanes) // 2 :]))
 
-        def pairs(x, y):  # sums of neighbouring lanes: the first half of the lanes comes from x, the second from y
-            low = shuffle(x, y, even + [width + i for i in even])
-            return builder.fadd(low, shuffle(x, y, odd + [width + i for i in odd]))
+        def pairs_added(x, y, *picks):  # within every four lanes, which takes the cheapest shuffles there are
+            def picked(pick):  # lanes 0 to 3 are x's, 4 to 7 y's
+                return [i + g if i < 4 else i - 4 + g + x.type.count for g in range(0, x.type.count, 4) for i in pick]
 
-        a, b, c, d = unpack(builder, args[2])
-        sums = pairs(pairs(a, b), pairs(c, d))  # lanes: width/4 partial sums of a, then of b, c, d
-        while width > 4:
-            width //= 2
-            sums = builder.fadd(
-                shuffle(sums, sums, list(range(0, 2 * width, 2))), shuffle(sums, sums, list(range(1, 2 * width, 2)))
-            )
+            return builder.fadd(*(shuffle(x, y, picked(pick)) for pick in picks))
+
+        parts = unpack(builder, args[2])
+        if value.lanes > 8:  # half as many take half the time
+            parts = [halves_added(part) for part in parts]
+        ab, cd = (pairs_added(x, y, (0, 4, 1, 5), (2, 6, 3, 7)) for x, y in (parts[:2], parts[2:]))  # a b a b, c d c d
+        sums = pairs_added(ab, cd, (0, 1, 4, 5), (2, 3, 6, 7))  # a b c d
+        while sums.type.count > 4:
+            sums = halves_added(sums)
         address = _address(context, builder, sig.args[0], args[0], args[1])
-        address = builder.bitcast(address, sums.type.as_pointer())
-        builder.store(sums, address, align=value.element.bitwidth // 8)
+        builder.store(sums, builder.bitcast(address, sums.type.as_pointer()), align=value.element.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), codegen

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 from llvmlite import ir
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.polynomial.chebyshev import chebpts1
 
@@ -54,12 +55,12 @@ class Lockstep:
         x = self.each(lambda x, low: b.select(b.fcmp_ordered("<", x, low), low, x), lowest)
         return x.each(lambda x, high: b.select(b.fcmp_ordered(">", x, high), high, x), highest)
 
-    def round(self) -> tuple["Lockstep", "Lockstep"]:
-        """The nearest integer, as a number, and in the lowest bits of one.
+    def round(self, parts: int = 1) -> tuple["Lockstep", "Lockstep"]:
+        """The nearest multiple of 1/parts (a power of two), as a number, and, times parts, in the lowest bits of one.
 
-        Adding 1.5 * 2**mantissa leaves no bits for a fraction.
+        Adding 1.5 * 2**mantissa leaves no bits for a fraction; dividing that by `parts` leaves as many as wanted.
         """
-        magic = 1.5 * 2**self.vector.mantissa
+        magic = 1.5 * 2**self.vector.mantissa / parts
         shifted = self.each(self.builder.fadd, magic)
         return shifted.each(self.builder.fsub, magic), shifted
 
@@ -83,15 +84,28 @@ def _polynomial(coefficients: list[float], x: Lockstep) -> Lockstep:
     return result
 
 
-def _exp2_coefficients(bits: int) -> list[float]:
-    """2**f on [-1/2, 1/2] as 1 + f q(f), q interpolated at Chebyshev nodes, to the precision of the format.
+def _exp2_quotient(terms: int, half: float) -> list[float]:
+    """The coefficients of q, where 2**f = 1 + f q(f) on [-half, half], interpolated at Chebyshev nodes.
 
-    It is exact at f = 0, because slowly decaying states multiply thousands of factors close to one; and one degree less
-    would do for a single exponential, but doubles the error of dA over 262144 tokens.
+    In this form it is exact at f = 0, because slowly decaying states multiply thousands of factors close to one.
     """
-    nodes = chebpts1(6 if bits == 32 else 12) / 2  # an even number: none is 0
-    q = np.polynomial.Polynomial.fit(nodes, np.expm1(nodes * math.log(2)) / nodes, len(nodes) - 1, domain=[])
-    return [1.0, *q.coef]
+    nodes = _chebyshev_nodes(terms) * half
+    q = np.polynomial.Polynomial.fit(nodes, np.expm1(nodes * math.log(2)) / nodes, terms - 1, domain=[])
+    return list(q.coef)
+
+
+def _chebyshev_nodes(count: int) -> np.ndarray:
+    """Of [-1, 1], none of them exactly 0 (where the quotient would be 0/0)."""
+    nodes = chebpts1(count)
+    return np.where(nodes == 0, 1e-3, nodes)
+
+
+def _exp2_coefficients(bits: int) -> list[float]:
+    """2**f on [-1/2, 1/2] as a polynomial, to the precision of the format.
+
+    One degree less would do for a single exponential, but doubles the error of dA over 262144 tokens.
+    """
+    return [1.0, *_exp2_quotient(6 if bits == 32 else 12, 1 / 2)]
 
 
 def _power(f: Lockstep, bits: Lockstep) -> Lockstep:
@@ -101,8 +115,37 @@ def _power(f: Lockstep, bits: Lockstep) -> Lockstep:
 
 def _exp2_normal(x: Lockstep) -> Lockstep:
     """2**x for |x| < 126, where the result is a normal number; nonsense elsewhere."""
+    if x.vector.lanes == TABLE_SIZE and x.vector.mantissa == 23:
+        return _exp2_by_table(x)
     k, bits = x.round()
     return _power(x - k, bits)
+
+
+TABLE_SIZE = 16  # entries, which fill one register of AVX-512 in float32
+
+
+def _exp2_by_table(x: Lockstep) -> Lockstep:
+    """`_exp2_normal` with fewer multiplications: x is rounded to k/16 first, and a register is the table for that.
+
+    2**x = T (1 + f q(f)) with T = 2**(k/16) and f = x - k/16 in [-1/32, 1/32], for which a short q will do. An entry
+    holds the bits of 2**(i/16) less i * 2**19, so that adding k * 2**19 puts the whole of k/16 into the exponent.
+    """
+    b, bits_type = x.builder, x.vector.bits_type
+    nearest, bits = x.round(TABLE_SIZE)
+    f = x - nearest
+    i = np.arange(TABLE_SIZE)
+    entries = np.exp2(i / TABLE_SIZE).astype(np.float32).view(np.int32) - (i << 19)
+    table = ir.Constant(bits_type, [int(entry) for entry in entries])
+    kind = ir.FunctionType(bits_type, [bits_type, bits_type])
+    lookup = cgutils.get_or_insert_function(b.module, kind, "llvm.x86.avx512.permvar.si.512")  # by the lowest 4 bits
+    places = ir.Constant(bits_type, [19] * x.vector.lanes)
+
+    def scale(k):
+        k = b.bitcast(k, bits_type)
+        return b.bitcast(b.add(b.call(lookup, [table, k]), b.shl(k, places)), x.vector.llvm_type)
+
+    T = bits.each(scale)
+    return T * (f * _polynomial(_exp2_quotient(3, 1 / (2 * TABLE_SIZE)), f)) + T
 
 
 def _exp2(x: Lockstep) -> Lockstep:
