@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightm.allocation import new_empty
+
 
 def unavailable(device: torch.device) -> str:
     """Why this backend can't run on `device`; empty if it can. It runs wherever torch runs."""
@@ -32,10 +34,13 @@ def chunk_length(length: int) -> int:
     return K
 
 
+SPACING = 16  # tokens between the states that are kept for the backward pass: for N = 16, as many numbers as u has
+
+
 def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[int, ...]:
-    """Shape of what `forward` keeps for `backward`: the state that enters each chunk."""
+    """Shape of what `forward` keeps for `backward`: every chunk's state before every SPACING-th of its tokens."""
     K = chunk_length(length)
-    return (batch, (length + K - 1) // K, d_state, channels)
+    return (max(1, K // SPACING), batch, (length + K - 1) // K, d_state, channels)
 
 
 def forward(
@@ -50,7 +55,7 @@ def forward(
     delta_softplus: bool,
     keep_states: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """y (B, L, D), last state (B, D, N), states entering the chunks (B, M, N, D) or an empty tensor.
+    """y (B, L, D), last state (B, D, N), what `states_shape` describes or an empty tensor.
 
     u, delta, z: (B, L, D)   A: (D, N)   B, C: (B, L, N)   D, delta_bias: (D,), all of one dtype.
     """
@@ -64,11 +69,13 @@ def forward(
     h = torch.zeros_like(decay)
     for k in range(K):
         _advance(h, decay, dt[k], dt_u[k], A2, B_k[k])
-    states, last_state = _carry(h, _chunk_decay(dt, A2), u.new_zeros(batch, A.shape[1], channels))
+    h, last_state = _carry(h, _chunk_decay(dt, A2), u.new_zeros(batch, A.shape[1], channels))
 
-    h = states.clone()
-    y = torch.empty_like(dt)  # (K, B, M, D)
+    states = new_empty(u, *(states_shape(batch, L, channels, A.shape[1]) if keep_states else (0,)))
+    y = new_empty(u, *dt.shape)  # (K, B, M, D)
     for k in range(K):
+        if keep_states and k % SPACING == 0:
+            states[k // SPACING] = h
         _advance(h, decay, dt[k], dt_u[k], A2, B_k[k])
         torch.matmul(C_k[k].unsqueeze(2), h, out=y[k].unsqueeze(2))
     y = _by_token(y, L)
@@ -76,7 +83,7 @@ def forward(
         y = torch.addcmul(y, D, u)
     if z is not None:
         y = y * F.silu(z)
-    return y, last_state.mT.contiguous(), states if keep_states else u.new_empty(0)
+    return y, last_state.mT.contiguous(), states
 
 
 def backward(
@@ -107,10 +114,10 @@ def backward(
     dy = grad_y * gate  # (B, L, D): gradient of the output before the gate
     dt_u, B_k, C_k, dy_k, dt = (_by_step(x, K) for x in (dt_tokens * u, B, C, dy, dt_tokens))  # (K, B, M, D or N)
     A_t, A2 = A.t().contiguous(), _base_two(A)  # (N, D)
-    decay = torch.empty_like(states)  # (B, M, N, D)
+    decay = torch.empty_like(states[0])  # (B, M, N, D)
 
     # What each chunk hands to the one before it, had it received a zero gradient; then the carries, from right to left.
-    g = torch.zeros_like(states)
+    g = torch.zeros_like(decay)
     for k in reversed(range(K)):
         g.addcmul_(dy_k[k].unsqueeze(2), C_k[k].unsqueeze(-1))
         g.mul_(_decay(dt[k], A2, decay))
@@ -118,23 +125,17 @@ def backward(
     g, _ = _carry(g.flip(1), _chunk_decay(dt, A2).flip(1), first)
     g = g.flip(1).contiguous()  # (B, M, N, D): a_{t+1} g_{t+1} at each chunk's last token t
 
-    # The states are needed in reverse order: keep every S-th, S about sqrt(K), and recompute the ones between.
-    S = max(1, math.isqrt(K))
-    kept, h = [], states.clone()
-    for k in range(K):
-        if k % S == 0:
-            kept.append(h.clone())
-        _advance(h, decay, dt[k], dt_u[k], A2, B_k[k])
-
-    grad_dt, grad_dt_u = torch.empty_like(dt), torch.empty_like(dt)  # (K, B, M, D)
-    grad_B, grad_C = torch.empty_like(B_k), torch.empty_like(B_k)  # (K, B, M, N)
-    grad_A = torch.zeros_like(states)  # a sum for each chunk, so that rounding errors don't grow with L
-    y = torch.empty_like(dt) if z is not None else None
+    grad_dt, grad_dt_u = new_empty(u, *dt.shape), new_empty(u, *dt.shape)  # (K, B, M, D)
+    grad_B, grad_C = new_empty(u, *B_k.shape), new_empty(u, *B_k.shape)  # (K, B, M, N)
+    grad_A = torch.zeros_like(decay)  # a sum for each chunk, so that rounding errors don't grow with L
+    y = new_empty(u, *dt.shape) if z is not None else None
     q = torch.empty_like(decay)
-    hs, decays = states.new_empty(S + 1, *states.shape), states.new_empty(S, *states.shape)  # filled again and again
+    # The states are needed in reverse order: they are computed again, SPACING tokens of every chunk at a time.
+    S = min(K, SPACING)
+    hs, decays = new_empty(u, S + 1, *decay.shape), new_empty(u, S, *decay.shape)  # filled again and again
     for first in reversed(range(0, K, S)):
-        steps = range(first, min(first + S, K))
-        hs[0] = kept.pop()
+        steps = range(first, first + S)
+        hs[0] = states[first // S]
         for i, k in enumerate(steps):
             torch.mul(_decay(dt[k], A2, decays[i]), hs[i], out=hs[i + 1])
             hs[i + 1].addcmul_(dt_u[k].unsqueeze(2), B_k[k].unsqueeze(-1))
@@ -179,15 +180,15 @@ def _step_sizes(delta: Tensor, delta_bias: Tensor | None, delta_softplus: bool) 
 
 def _by_step(x: Tensor, K: int) -> Tensor:
     """(B, L, X) -> (K, B, M, X): token k of every chunk side by side. Padded tokens, all zero, change nothing."""
-    batch, L, X = x.shape
-    x = F.pad(x, (0, 0, 0, -L % K))
-    return x.view(batch, x.shape[1] // K, K, X).permute(2, 0, 1, 3).contiguous()
+    x = F.pad(x, (0, 0, 0, -x.shape[1] % K)).unflatten(1, (-1, K)).permute(2, 0, 1, 3)
+    return new_empty(x, *x.shape).copy_(x)
 
 
 def _by_token(x: Tensor, L: int) -> Tensor:
     """(K, B, M, X) -> (B, L, X), the inverse of `_by_step`."""
     K, batch, M, X = x.shape
-    return x.permute(1, 2, 0, 3).reshape(batch, M * K, X)[:, :L].contiguous()
+    tokens = new_empty(x, batch, M, K, X).copy_(x.permute(1, 2, 0, 3))
+    return tokens.view(batch, M * K, X)[:, :L].contiguous()
 
 
 def _base_two(A: Tensor) -> Tensor:
