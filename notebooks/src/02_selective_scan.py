@@ -511,6 +511,19 @@ print(f"largest relative error: Taylor {abs(taylor).max():.1e}, the kernel's {ab
 assert abs(kernels).max() < 2**-24 < abs(taylor).max()  # below the rounding of float32
 
 # %% [markdown]
+# Where a register holds sixteen numbers (AVX-512), it can hold a table: the sixteen powers $2^{i/16}$, which one
+# instruction looks up for sixteen numbers at once. Then $x$ is rounded to $k/16$ instead of $k$, what is left is sixteen
+# times shorter, and three coefficients do instead of six:
+
+# %%
+quotient = simd_math._exp2_quotient(3, 1 / 32)
+f = np.linspace(-1 / 32, 1 / 32, 1001)
+by_table = (1 + f * np.polynomial.Polynomial(quotient)(f)) / 2**f - 1
+print("2^f = 1 + f (" + " + ".join(f"{c:.7f} f^{n}" for n, c in enumerate(quotient)) + "),  |f| <= 1/32")
+print(f"largest relative error: {abs(by_table).max():.1e}")
+assert abs(by_table).max() < 2**-24
+
+# %% [markdown]
 # **Long sums.** $\bar A$, $\bar D$ and the bias add up a term for every token. In float32, adding a small number to a
 # large sum loses the small one's last digits; over all tokens of an image the loss shows. Kahan's sum keeps what was lost in
 # a second variable and adds it back at the next step:

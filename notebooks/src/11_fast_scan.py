@@ -56,15 +56,19 @@ run = check_profile(
 )
 use_style()
 records = list_bench(Path("../results/bench"))
-names = ("shapes", "kept", "lengths", "long", "memory")
-shapes, kept, lengths, long, memory = (records[f"scan-cpu-{name}"] for name in names)
+names = ("shapes", "kept", "lengths", "262144", "long", "memory")
+shapes, kept, lengths, longer, long, memory = (records[f"scan-cpu-{name}"] for name in names)
 here = shapes["environment"]["hardware"]
 
 
 def timed(name, key):
-    """Tokens -> seconds of one contender at D = 64, N = 16, from three records."""
+    """Tokens -> seconds of one contender at D = 64, N = 16, from four records."""
     at_example = {L: s for L, s in curve(shapes, name, key).items() if L == 65536}
-    return dict(sorted({**curve(lengths, name, key), **at_example, **curve(long, name, key)}.items()))
+    return dict(
+        sorted(
+            {**curve(lengths, name, key), **at_example, **curve(longer, name, key), **curve(long, name, key)}.items()
+        )
+    )
 
 
 print(f"the records: {here['cpu']}, {here['threads']} threads, {lengths['finished'][:10]}")
@@ -432,7 +436,7 @@ Markdown("\n".join(rows))
 #
 # ## Step 3: the compiled kernel
 #
-# What remains is to do for the processor what it can't do for itself. Five things, in the order of what they bring.
+# What remains is to do for the processor what it can't do for itself, in the order of what it brings.
 #
 # **States in registers.** The recurrence goes token by token, but a state is needed only by the next token of the same
 # channel. If tokens are the innermost loop, four states of eight or sixteen channels stay in registers from the first
@@ -446,7 +450,8 @@ show_source(cpu_forward.forward_task, start="B_t = spread(B_data", end="store(ou
 
 # %% [markdown]
 # **The exponential.** The C library computes one $e^x$ at a time. A vector unit has no instruction for it either, but
-# it has multiply-adds, and chapter 2 has the polynomial: about a dozen instructions for 8 or 16 exponentials.
+# it has multiply-adds, and chapter 2 has the polynomial and, for registers of sixteen numbers, the table: about a dozen
+# instructions for 8 or 16 exponentials.
 
 # %% tags=["nbval-ignore-output"]
 # Times differ from run to run, so this output is not compared.
@@ -468,11 +473,24 @@ again = bound(c, recorded)
 print(
     f"keep all states: {1e3 * keep:.0f} ms at least, {tensor_bytes / 2**20:.0f} MiB;   compute again: {1e3 * again:.0f} ms"
 )
-print(f"keep one state in {cpu_forward.CHUNK}: {tensor_bytes / cpu_forward.CHUNK / 2**20:.0f} MiB")
+print(f"keep one state in {cpu_forward.KEPT}: {tensor_bytes / cpu_forward.KEPT / 2**20:.0f} MiB")
 
 # %% [markdown]
 # In time the two are alike while the memory is warm. In fresh memory, at the rate measured above, keeping loses by far.
 # And the memory saved is often the difference between an image that fits and one that doesn't.
+#
+# **Memory that is there in time.** The bound says that moving the bytes takes a fraction of the time of computing,
+# and that the two can overlap. They do not overlap by themselves: a processor guesses what will be read next, but a
+# row of channels here, a row of $B_t$ there, and backwards in the backward pass, is more than it guesses. So the kernel
+# asks for each line of memory one block ahead, a few lines a token, also for the lines that it is going to write:
+
+# %%
+show_source(cpu_forward.forward_task, start="if n == 0:", end="prefetch(z_data")
+
+# %% [markdown]
+# **Results in large pages.** Outputs and gradients are new memory at every call, and the system clears new memory page
+# by page, as seen above. Linux also has pages of 2 MiB, and clears one of them faster than 512 small ones. It gives
+# them to who asks (`lightm.allocation.new_empty`).
 #
 # **Threads without quarrels.** Batch items and blocks of channels are independent, so there is enough for every core.
 # The tasks run on the very threads that PyTorch uses; a second pool of threads would find the first one still spinning
@@ -480,7 +498,7 @@ print(f"keep one state in {cpu_forward.CHUNK}: {tensor_bytes / cpu_forward.CHUNK
 
 # %%
 best, sizes = {}, {}
-for row in shapes["shapes"]:
+for row in shapes["shapes"] + longer["shapes"]:
     entries = {entry["name"]: entry for entry in row["contenders"]}
     sizes[tuple(row["shape"])] = entries
     for key in counts:
@@ -494,7 +512,7 @@ assert all(share < 1 for share in best.values())  # a bound is a bound
 # No share is above one, as it must be. What is missing to one is known: in the loops, loading $B_t$ and $C_t$ and
 # spreading them over the lanes, the softplus, and in the backward pass five sums that the bound counts as if every
 # multiply-add met the next one in a register. And outputs and gradients are new memory at every call, for us as for
-# everybody: their pages are filled by the system first.
+# everybody: large pages are cleared, too.
 #
 # How much is it all together? The ratios to each peer:
 
@@ -557,7 +575,7 @@ slope = np.polyfit(np.log(list(tail)), np.log(list(tail.values())), 1)[0]
 print(f"compiled, from {min(tail):,} to {max(tail):,} tokens: time grows as L to the power {slope:.2f}")
 assert max(points) == 2**21 and 0.9 < slope < 1.2
 ended = {}
-for row in lengths["shapes"] + long["shapes"]:
+for row in lengths["shapes"] + longer["shapes"] + long["shapes"]:
     for entry in row["contenders"]:
         reason = (entry["forward_backward"] or {}).get("skipped")
         if entry["name"] in drawn and reason:
