@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-LARGEST = 2**31 - 1  # mallopt takes an int
+LARGEST, NEVER = 2**31 - 1, -1  # mallopt takes an int; for trimming -1 means never (mallopt(3))
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 MADV_HUGEPAGE = 14  # sys/mman.h
 WORTH_IT = 2**22  # bytes, from which on a tensor holds a large page (2 MiB) wherever it begins
@@ -35,7 +35,7 @@ def keep_freed_memory() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries (musl) have none
-    return mallopt is not None and all(mallopt(key, LARGEST) == 1 for key in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD))
+    return mallopt is not None and mallopt(M_MMAP_THRESHOLD, LARGEST) == 1 and mallopt(M_TRIM_THRESHOLD, NEVER) == 1
 
 
 def new_empty(like: Tensor, *shape: int) -> Tensor:
