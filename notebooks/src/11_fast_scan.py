@@ -498,27 +498,32 @@ show_source(cpu_forward.forward_task, start="if n == 0:", end="prefetch(z_data")
 
 # %%
 best, sizes = {}, {}
-for row in shapes["shapes"] + longer["shapes"]:
-    entries = {entry["name"]: entry for entry in row["contenders"]}
-    sizes[tuple(row["shape"])] = entries
-    for key in counts:
-        best[tuple(row["shape"]), key] = row["bound_s"][key] / entries["lightm cpu"][key]["median_s"]
+for record in (shapes, longer, kept):
+    for row in record["shapes"]:
+        where = f"{tuple(row['shape'])}, memory {'kept' if record['kept_memory'] else 'given back'}"
+        sizes[where] = entries = {entry["name"]: entry for entry in row["contenders"]}
+        for key in counts:
+            best[where, key] = row["bound_s"][key] / entries["lightm cpu"][key]["median_s"]
 print("share of the bound that the compiled kernel reaches, (B, D, L, N):")
-for (shape, key), share in best.items():
-    print(f"{shape!s:<22} {key.replace('_', ' + '):<18} {share:.0%}")
+for (where, key), share in best.items():
+    print(f"{where:<44} {key.replace('_', ' + '):<18} {share:.0%}")
 assert all(share < 1 for share in best.values())  # a bound is a bound
 
 # %% [markdown]
 # No share is above one, as it must be. What is missing to one is known: in the loops, loading $B_t$ and $C_t$ and
 # spreading them over the lanes, the softplus, and in the backward pass five sums that the bound counts as if every
-# multiply-add met the next one in a register. And outputs and gradients are new memory at every call, for us as for
-# everybody: large pages are cleared, too.
+# multiply-add met the next one in a register. And outputs and gradients can be new memory, for us as for everybody; where
+# memory is given back, the peers pay more for that than we do, and where it is kept, they gain more.
+#
+# A word of caution: the machine of the records is virtual, and its neighbours are not seen from inside. The bound takes
+# the best rates of several tries. In a slow while of the machine the kernel computes more slowly, too, while those who
+# wait for memory hardly notice; so shares and ratios are lower than in a fast one.
 #
 # How much is it all together? The ratios to each peer:
 
 # %%
 rows = ["| (B, D, L, N) | peer | forward | forward + backward |", "|---|---|--:|--:|"]
-for shape, entries in sizes.items():
+for where, entries in sizes.items():
     for name, entry in entries.items():
         if name == "lightm cpu" or entry["reason"]:
             continue
@@ -527,7 +532,7 @@ for shape, entries in sizes.items():
             theirs = (entry[key] or {}).get("median_s")
             shown.append(f"{theirs / entries['lightm cpu'][key]['median_s']:,.0f} ×" if theirs else "–")
         if shown != ["–", "–"]:
-            rows.append(f"| {', '.join(map(str, shape))} | {name} | {shown[0]} | {shown[1]} |")
+            rows.append(f"| {where} | {name} | {shown[0]} | {shown[1]} |")
 Markdown("\n".join(rows))
 
 # %% [markdown]
@@ -573,7 +578,7 @@ points = timed("lightm cpu", "forward_backward")
 tail = {L: s for L, s in points.items() if L >= 2**14}
 slope = np.polyfit(np.log(list(tail)), np.log(list(tail.values())), 1)[0]
 print(f"compiled, from {min(tail):,} to {max(tail):,} tokens: time grows as L to the power {slope:.2f}")
-assert max(points) == 2**21 and 0.9 < slope < 1.2
+assert max(points) == 2**21 and 0.8 < slope < 1.1
 ended = {}
 for row in lengths["shapes"] + longer["shapes"] + long["shapes"]:
     for entry in row["contenders"]:
@@ -618,7 +623,7 @@ frames_slider(
 # of LightM-UNet, from the records: forward, loss, backward, update.
 
 # %%
-rows = ["| image, batch | scan | seconds a step |", "|---|---|--:|"]
+rows = ["| image, batch | freed memory | scan | seconds a step |", "|---|---|---|--:|"]
 for record in records.values():
     if record["kind"] != "step":
         continue
@@ -626,7 +631,8 @@ for record in records.values():
     for entry in record["contenders"]:
         if entry["step"]:
             name = "ours" if entry["name"] == "lightm" else entry["name"]
-            rows.append(f"| {size}, {record['batch']} | {name} | {entry['step']['median_s']:.2f} |")
+            memory_is = "kept" if record["kept_memory"] else "given back"
+            rows.append(f"| {size}, {record['batch']} | {memory_is} | {name} | {entry['step']['median_s']:.2f} |")
 Markdown("\n".join(rows))
 
 # %% mystnb={"image": {"alt": "Horizontal bars, the parts of a training step: the projections are longest, then the scan, then many shorter ones; the loss is last"}}
