@@ -1,6 +1,6 @@
 """Which learning rate suits every network? experiments/strong.toml at a small size, scored on the validation cases.
 
-    python tools/learning_rates.py --json results/learning-rates.json      # LIGHTM_DATA set; about an hour on a CPU
+    python tools/learning_rates.py --json results/learning-rates.json      # LIGHTM_DATA set; some ten minutes on a CPU
 
 Each run is `strong` with 64 x 64 pixels and a few epochs: enough to see which rates diverge and which are too slow, and
 no more than that. The test cases are not looked at. A run that is there already is not run again, so that the script
@@ -16,7 +16,7 @@ from lightm.results import write_json
 from lightm.training import NonFiniteLoss, Trainer
 
 RECIPE = Path(__file__).resolve().parents[1] / "experiments" / "strong.toml"
-MODELS = ("lightm-unet", "segresnet")
+MODELS = {"lightm-unet": (), "segresnet": (), "nnunet": ("model.options.n_stages=5",)}  # name -> what its size needs
 RATES = (3e-4, 1e-3, 3e-3)
 SMALL = (
     "data.size=[64, 64]",
@@ -30,7 +30,7 @@ SMALL = (
 
 def run(model: str, rate: float, seed: int, folder: Path) -> dict:
     """One run as a row of the table: settings, and loss and DSC on the validation cases by epoch."""
-    changes = (f"model.name={model}", f"optim.lr={rate}", f"train.seed={seed}")
+    changes = (f"model.name={model}", *MODELS[model], f"optim.lr={rate}", f"train.seed={seed}")
     config = load_config(RECIPE, (*SMALL, *changes))
     out = folder / f"{model}-{rate:g}-{seed}"
     row = {"model": model, "lr": rate, "seed": seed, "config": config.public()}
