@@ -5,7 +5,8 @@ The tokens are cut into M chunks of K, K about sqrt(L). Three sweeps, each over 
   2. the state that enters every chunk, H_{m+1} = P_m H_m + h_m with P_m = exp(A * sum of delta in chunk m) (M steps);
   3. the outputs, from the right entering states (K steps).
 Every decay is the exponential of a sum; nothing is divided by a decay, so nothing underflows when delta A is large.
-Memory beside the inputs: a few (B, M, N, D) arrays, where the textbook's parallel scans need several of (B, L, D, N).
+Memory beside the inputs: some (B, M, N, D) arrays, and for the backward pass one state in SPACING tokens, where the
+textbook's parallel scans need several (B, L, D, N) arrays.
 
 Inside, states lie as (N, D), channels fastest: PyTorch's broadcast products then run over all channels at a time and
 the sum over the states, y = C h, is a matrix product. The decays are powers of two, exp(delta A) = 2^(delta A log2
