@@ -352,9 +352,9 @@ rates = json.loads(Path("../results/learning-rates.json").read_text())
 asked = sorted({row["lr"] for row in rates})
 lines = []
 for name in dict.fromkeys(row["model"] for row in rates):
-    found = {row["lr"]: 100 * row["best"]["val_dsc"] for row in rates if row["model"] == name and "best" in row}
-    behind = max(found.values()) - found[main.recipe["optim"]["lr"]]
-    cells = (f"{found[rate]:.2f}" if rate in found else "diverged" for rate in asked)
+    by_rate = {row["lr"]: 100 * row["best"]["val_dsc"] for row in rates if row["model"] == name and "best" in row}
+    behind = max(by_rate.values()) - by_rate[main.recipe["optim"]["lr"]]
+    cells = (f"{by_rate[rate]:.2f}" if rate in by_rate else "diverged" for rate in asked)
     lines.append((f"`{name}`", *cells, f"{behind:.2f}"))
 table(["validation DSC with learning rate", *(f"{rate:g}" for rate in asked), "the common rate loses"], lines)
 
