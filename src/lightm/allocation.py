@@ -13,8 +13,10 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:  # the command line calls `keep_freed_memory` before it loads torch
+    from torch import Tensor
 
 LARGEST, NEVER = 2**31 - 1, -1  # mallopt takes an int; for trimming -1 means never (mallopt(3))
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -38,7 +40,7 @@ def keep_freed_memory() -> bool:
     return mallopt is not None and mallopt(M_MMAP_THRESHOLD, LARGEST) == 1 and mallopt(M_TRIM_THRESHOLD, NEVER) == 1
 
 
-def new_empty(like: Tensor, *shape: int) -> Tensor:
+def new_empty(like: "Tensor", *shape: int) -> "Tensor":
     """`like.new_empty(shape)`, in large pages where Linux has them: one of 2 MiB is cleared faster than 512 small.
 
     It changes no value, and at most the last large page is memory that was not asked for. Where the system is set to
