@@ -72,6 +72,13 @@ def test_growing_states_reach_infinity_and_not_nonsense():
     assert torch.allclose(y, expected, rtol=1e-4, equal_nan=True) and not torch.isfinite(y[3:]).any()
 
 
+def test_the_largest_growths_stay_numbers_until_they_are_infinite():
+    growths = [126.5, 127.5, 127.97, 127.99]  # 2**127.99 is the last of these below the largest float32
+    y = impulse_response(growths)
+    assert torch.allclose(y[:, 1].double(), torch.tensor(growths, dtype=torch.float64).exp2(), rtol=1e-4)
+    assert (y[:, 2:] == torch.inf).all()  # the square of each is above it
+
+
 @pytest.mark.parametrize("backend", CPU_LIKE)
 def test_one_huge_step_forgets_the_past_and_changes_nothing_before_it(backend):
     random = torch.Generator().manual_seed(0)

@@ -21,6 +21,8 @@ from torch import Tensor
 
 from lightm.allocation import new_empty
 
+SPACING = 16  # tokens between the states that are kept for the backward pass: for N = 16, as many numbers as u has
+
 
 def unavailable(device: torch.device) -> str:
     """Why this backend can't run on `device`; empty if it can. It runs wherever torch runs."""
@@ -33,9 +35,6 @@ def chunk_length(length: int) -> int:
     while 2 * K * K < length:
         K *= 2
     return K
-
-
-SPACING = 16  # tokens between the states that are kept for the backward pass: for N = 16, as many numbers as u has
 
 
 def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[int, ...]:

@@ -164,8 +164,7 @@ def store(typing_context, array, index, value):
     return types.void(array, types.intp, value), codegen
 
 
-def _prefetch(typing_context, array, index, to_write: int):
-
+def _prefetch(array, to_write: int):
     def codegen(context, builder, sig, args):
         address = _address(context, builder, sig.args[0], args[0], args[1])
         byte = ir.IntType(8).as_pointer()
@@ -181,13 +180,13 @@ def _prefetch(typing_context, array, index, to_write: int):
 @intrinsic
 def prefetch(typing_context, array, index):
     """Asks for the cache line of array[index], which need not exist, without waiting for it."""
-    return _prefetch(typing_context, array, index, 0)
+    return _prefetch(array, 0)
 
 
 @intrinsic
 def prefetch_to_write(typing_context, array, index):
     """The same for a line that will be written."""
-    return _prefetch(typing_context, array, index, 1)
+    return _prefetch(array, 1)
 
 
 @intrinsic(prefer_literal=True)

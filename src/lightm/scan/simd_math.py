@@ -124,32 +124,36 @@ def _exp2_normal(x: Lockstep) -> Lockstep:
 TABLE_SIZE = 16  # entries, which fill one register of AVX-512 in float32
 
 
+def _table_quotient() -> list[float]:
+    """q of `_exp2_by_table`."""
+    return _exp2_quotient(3, 1 / (2 * TABLE_SIZE))
+
+
 def _exp2_by_table(x: Lockstep) -> Lockstep:
     """`_exp2_normal` with fewer multiplications: x is rounded to k/16 first, and a register is the table for that.
 
-    2**x = T (1 + f q(f)) with T = 2**(k/16) and f = x - k/16 in [-1/32, 1/32], for which a short q will do. An entry
-    holds the bits of 2**(i/16) less i * 2**19, so that adding k * 2**19 puts the whole of k/16 into the exponent.
+    2**x = 2**e T (1 + f q(f)) with k = 16 e + i, T = 2**(i/16) and f = x - k/16 in [-1/32, 1/32], for which a short q
+    will do. As in `_power`, e goes into the exponent last, so that no step before it leaves the range of the format.
     """
     b, bits_type = x.builder, x.vector.bits_type
-    nearest, bits = x.round(TABLE_SIZE)
+    nearest, k = x.round(TABLE_SIZE)
     f = x - nearest
-    i = np.arange(TABLE_SIZE)
-    entries = np.exp2(i / TABLE_SIZE).astype(np.float32).view(np.int32) - (i << 19)
-    table = ir.Constant(bits_type, [int(entry) for entry in entries])
+    table = np.exp2(np.arange(TABLE_SIZE) / TABLE_SIZE).astype(np.float32).view(np.int32)
+    table = ir.Constant(bits_type, [int(entry) for entry in table])
     kind = ir.FunctionType(bits_type, [bits_type, bits_type])
     lookup = cgutils.get_or_insert_function(b.module, kind, "llvm.x86.avx512.permvar.si.512")  # by the lowest 4 bits
-    places = ir.Constant(bits_type, [19] * x.vector.lanes)
+    places, exponent = (ir.Constant(bits_type, [number] * x.vector.lanes) for number in (23 - 4, -(2**23)))
 
-    def scale(k):
-        k = b.bitcast(k, bits_type)
-        return b.bitcast(b.add(b.call(lookup, [table, k]), b.shl(k, places)), x.vector.llvm_type)
+    def add_whole_part(x, k):  # k * 2**19 is e in the exponent's place, and i below it
+        e = b.and_(b.shl(b.bitcast(k, bits_type), places), exponent)
+        return b.bitcast(b.add(b.bitcast(x, bits_type), e), x.type)
 
-    T = bits.each(scale)
-    return T * (f * _polynomial(_exp2_quotient(3, 1 / (2 * TABLE_SIZE)), f)) + T
+    T = k.each(lambda k: b.bitcast(b.call(lookup, [table, b.bitcast(k, bits_type)]), k.type))
+    return (T * (f * _polynomial(_table_quotient(), f)) + T).each(add_whole_part, k)
 
 
 def _exp2(x: Lockstep) -> Lockstep:
-    """2**x; 0 and infinity where it leaves the range of the exponent's bits."""
+    """2**x; 0 and infinity where it leaves the range of the exponent's bits. The same bits as `_exp2_normal` within."""
     return _exp2_normal(x.clamp(-x.vector.bias, x.vector.bias + 1))
 
 
