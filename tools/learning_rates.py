@@ -1,6 +1,6 @@
 """Which learning rate suits every network? experiments/strong.toml at a small size, scored on the validation cases.
 
-    python tools/learning_rates.py --json results/learning-rates.json      # LIGHTM_DATA set; some ten minutes on a CPU
+    python tools/learning_rates.py --json results/learning-rates.json      # LIGHTM_DATA set; minutes a run on a CPU
 
 Each run is `strong` with 64 x 64 pixels and a few epochs: enough to see which rates diverge and which are too slow, and
 no more than that. The test cases are not looked at. A run that is there already is not run again, so that the script
@@ -39,7 +39,8 @@ def run(model: str, rate: float, seed: int, folder: Path) -> dict:
     except NonFiniteLoss as error:
         return {**row, "diverged": str(error)}
     curve = [{key: line[key] for key in ("epoch", "train_loss", "val_loss", "val_dsc")} for line in record["curve"]]
-    return {**row, "curve": curve, "best": record["best"], "environment": record["environment"]}
+    data = {key: record["data"][key] for key in ("fingerprint", "split_sha256")}
+    return {**row, "data": data, "curve": curve, "best": record["best"], "environment": record["environment"]}
 
 
 def main() -> None:

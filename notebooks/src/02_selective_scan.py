@@ -413,9 +413,9 @@ assert error > 1e6
 # > — {cite}`gu2023mamba`, Section 3.3
 #
 # With the state in front of every chunk kept, the backward pass goes through the chunks from the last to the first; in
-# each it runs forwards once more, and then backwards. `chunked`, whose chunks have about $\sqrt L$ tokens, keeps a few
-# states of each, one in 16 tokens, which saves it a sweep; the compiled backend keeps one in 32. This is the compiled one, its backward sweep over a chunk. The letters are those of
-# {eq}`eq-adjoint` and {eq}`eq-gradients`:
+# each it runs forwards once more, and then backwards. `chunked`, whose chunks have about $\sqrt L$ tokens, keeps some
+# states of each, one in 16 tokens, which saves it a sweep; the compiled backend keeps one in 32. This is the compiled
+# one, its backward sweep over a chunk. The letters are those of {eq}`eq-adjoint` and {eq}`eq-gradients`:
 
 # %%
 show_source(cpu_backward.backward_task, start="for k in range(tokens - 1, -1, -1):", end="store(sum_qA")
@@ -513,10 +513,11 @@ assert abs(kernels).max() < 2**-24 < abs(taylor).max()  # below the rounding of 
 # %% [markdown]
 # Where a register holds sixteen numbers (AVX-512), it can hold a table: the sixteen powers $2^{i/16}$, which one
 # instruction looks up for sixteen numbers at once. Then $x$ is rounded to $k/16$ instead of $k$, what is left is sixteen
-# times shorter, and three coefficients do instead of six:
+# times shorter, and fewer coefficients do:
 
 # %%
-quotient = simd_math._exp2_quotient(3, 1 / 32)
+quotient = simd_math._table_quotient()
+assert len(quotient) < len(coefficients) - 1  # the 1 of 1 + f (...) is one of those above
 f = np.linspace(-1 / 32, 1 / 32, 1001)
 by_table = (1 + f * np.polynomial.Polynomial(quotient)(f)) / 2**f - 1
 print("2^f = 1 + f (" + " + ".join(f"{c:.7f} f^{n}" for n, c in enumerate(quotient)) + "),  |f| <= 1/32")

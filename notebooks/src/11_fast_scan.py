@@ -376,6 +376,12 @@ for name in ("mamba.py", "lightm chunked", "lightm cpu"):
         f"{name:<15} forward + backward {1e3 * usual:>8,.0f} ms; where freed memory is kept {1e3 * keeping:>8,.0f} ms"
     )
 assert kept["kept_memory"] and not shapes["kept_memory"]
+gain = {
+    name: curve(shapes, name, "forward_backward")[example.length]
+    / curve(kept, name, "forward_backward")[example.length]
+    for name in ("mamba.py", "lightm cpu")
+}
+assert gain["mamba.py"] > gain["lightm cpu"]
 
 # %% [markdown]
 # How much is gained differs from run to run and from one way to the other: that is the system's doing, and a call of the
@@ -489,6 +495,20 @@ print(f"keep one state in {cpu_forward.KEPT}: {tensor_bytes / cpu_forward.KEPT /
 show_source(cpu_forward.forward_task, start="if n == 0:", end="prefetch(z_data")
 
 # %% [markdown]
+# There is a record of the kernel as it was before it did so for more than its inputs (and before it had the table of
+# powers), and one of the kernel since, made one after the other:
+
+# %%
+before, since = records["scan-cpu-unfetched"], records["scan-cpu-fetched"]
+assert before["command"] == since["command"] and before["kept_memory"]
+for key in counts:
+    then, now = (curve(record, "lightm cpu", key) for record in (before, since))
+    for L in then:
+        print(
+            f"{key.replace('_', ' + '):<17} L = {L:>7,}: {1e3 * then[L]:6.1f} ms before, {1e3 * now[L]:6.1f} ms since"
+        )
+
+# %% [markdown]
 # **Results in large pages.** Outputs and gradients are new memory at every call, and the system clears new memory page
 # by page, as seen above. Linux also has pages of 2 MiB, and clears one of them faster than 512 small ones. It gives
 # them to who asks (`lightm.allocation.new_empty`).
@@ -513,12 +533,11 @@ assert all(share < 1 for share in best.values())  # a bound is a bound
 # %% [markdown]
 # No share is above one, as it must be. What is missing to one is known: in the loops, loading $B_t$ and $C_t$ and
 # spreading them over the lanes, the softplus, and in the backward pass five sums that the bound counts as if every
-# multiply-add met the next one in a register. And outputs and gradients can be new memory, for us as for everybody; where
-# memory is given back, the peers pay more for that than we do, and where it is kept, they gain more.
+# multiply-add met the next one in a register. And outputs and gradients can be new memory, for us as for everybody; the
+# peers, with more of it, gain more where it is kept.
 #
-# A word of caution: the machine of the records is virtual, and its neighbours are not seen from inside. The bound takes
-# the best rates of several tries. In a slow while of the machine the kernel computes more slowly, too, while those who
-# wait for memory hardly notice; so shares and ratios are lower than in a fast one.
+# A word of caution: the machine of the records is virtual, and what its neighbours do is not seen from inside. The bound
+# takes the best rates of several tries, while a kernel's time is a median, slow moments of the machine included.
 #
 # How much is it all together? The ratios to each peer:
 

@@ -358,9 +358,13 @@ for name in dict.fromkeys(row["model"] for row in rates):
     lines.append((f"`{name}`", *cells, f"{behind:.2f}"))
 table(["validation DSC with learning rate", *(f"{rate:g}" for rate in asked), "the common rate loses"], lines)
 
+# %%
+apart = max(np.ptp(100 * scores(runs, "dsc", native).mean(1)) for runs in main.systems.values())
+print(f"test DSC of runs that differ in the seed only: up to {apart:.2f} points apart")
+
 # %% [markdown]
-# With one run a cell, half a point is within what another seed might give; differences between networks that are not
-# much larger than the last column prove nothing about the networks.
+# There is one run a cell, so differences in a row that other seeds might turn around mean nothing; and a difference
+# between two networks that is not much larger than the last column proves nothing about the networks.
 
 # %%
 hardware = {
