@@ -568,7 +568,7 @@ Markdown("\n".join(rows))
 # asked for: a record holds the reason of each contender that it skipped. Memory was measured at fewer lengths, in a
 # process of its own for each point.
 
-# %% mystnb={"image": {"alt": "Two plots on logarithmic axes against the number of tokens. Time: the compiled scan lies lowest by far, near a dashed line, the bound; chunked, mamba.py and associative_scan lie close together above it, the loop above them, the indexed loop highest, and it ends first. Memory: the compiled scan holds least, then chunked; mamba.py and associative_scan lie far above both"}}
+# %% mystnb={"image": {"alt": "Two plots on logarithmic axes against the number of tokens. Time: the compiled scan lies lowest, the nearer to a dashed line, the bound, the longer the sequence; chunked lies above it, mamba.py and associative_scan close together above that, the loop above them, the indexed loop highest, and it ends first. Memory: the compiled scan holds least, then chunked; mamba.py and associative_scan lie far above both"}}
 drawn = {
     "lightm reference": ("loop", COLORS[6], "x"),
     "transformers": ("loop, indexed", COLORS[3], "D"),
@@ -577,7 +577,7 @@ drawn = {
     "lightm chunked": ("chunked", COLORS[4], "o"),
     "lightm cpu": ("compiled", COLORS[0], "^"),
 }
-fig, axes = plt.subplots(1, 2, figsize=(7.2, 4.0))
+fig, axes = plt.subplots(1, 2, figsize=(7.2, 4.4))
 for name, (label, color, marker) in drawn.items():
     style = {"color": color, "marker": marker, "markersize": 4, "label": label}
     took, held = timed(name, "forward_backward"), curve(memory, name, "forward_backward", "memory_bytes")
@@ -586,8 +586,8 @@ for name, (label, color, marker) in drawn.items():
 least = {L: bound(scan_counts(example.at_length(L), True), recorded) for L in timed("lightm cpu", "forward")}
 axes[0].loglog(list(least), list(least.values()), "--", color="0.5", linewidth=1, label="bound")
 axes[0].set(xlabel="tokens L", ylabel="seconds, forward + backward")
-axes[1].set(xlabel="tokens L", ylabel="peak memory, MiB, beside the inputs")
-axes[0].legend(fontsize=9)
+axes[1].set(xlabel="tokens L", ylabel="MiB beside the inputs, at most")
+fig.legend(handles=axes[0].get_lines(), loc="outside lower center", ncols=4, fontsize=9)
 plt.show()
 
 # %%
