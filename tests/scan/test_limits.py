@@ -1,6 +1,7 @@
 """Where arithmetic or memory ends: exponents out of range, 2**21 tokens, more than 2**31 elements, other vectors."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -165,9 +166,23 @@ print("lanes", simd.lanes_of("float32"))
 """
 
 
-def test_wider_vectors_give_the_same_results(tmp_path):
+WITHOUT_AVX512 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+sse4.2,+avx,+avx2,+fma"}
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        {},
+        pytest.param(
+            WITHOUT_AVX512,
+            marks=pytest.mark.skipif(platform.machine() != "x86_64", reason="of this family, this processor is none"),
+        ),
+    ],
+    ids=["this processor", "one without AVX-512"],
+)
+def test_wider_vectors_give_the_same_results(tmp_path, processor):
     """Those of AVX-512, which every processor can run, in pieces."""
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **processor, "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", WIDER], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "lanes 16"

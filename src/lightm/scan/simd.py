@@ -31,7 +31,8 @@ def _has_avx512() -> bool:
     return bool(llvm.get_host_cpu_features().get("avx512f"))
 
 
-REGISTER_BYTES = 64 if _has_avx512() else 32
+HAS_AVX512 = _has_avx512()
+REGISTER_BYTES = 64 if HAS_AVX512 else 32
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
 

@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.polynomial.chebyshev import chebpts1
 
-from lightm.scan.simd import Vector, pack, unpack
+from lightm.scan.simd import HAS_AVX512, Vector, pack, unpack
 
 
 class Lockstep:
@@ -115,7 +115,7 @@ def _power(f: Lockstep, bits: Lockstep) -> Lockstep:
 
 def _exp2_normal(x: Lockstep) -> Lockstep:
     """2**x for |x| < 126, where the result is a normal number; nonsense elsewhere."""
-    if x.vector.lanes == TABLE_SIZE and x.vector.mantissa == 23:
+    if HAS_AVX512 and x.vector.lanes == TABLE_SIZE and x.vector.mantissa == 23:  # its instruction looks up 16 at once
         return _exp2_by_table(x)
     k, bits = x.round()
     return _power(x - k, bits)
