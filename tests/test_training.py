@@ -98,6 +98,7 @@ def test_a_killed_run_resumes_bit_for_bit(whole, tmp_path, monkeypatch, iteratio
 
 def test_ctrl_c_saves_within_the_epoch_and_resumes_bit_for_bit(whole, tmp_path, monkeypatch):
     original, calls = Trainer._iteration, []
+    before = signal.getsignal(signal.SIGINT)  # a shell that starts the tests in the background has it ignored
 
     def interrupted(self, parts):
         calls.append(1)
@@ -109,7 +110,7 @@ def test_ctrl_c_saves_within_the_epoch_and_resumes_bit_for_bit(whole, tmp_path, 
         patch.setattr(Trainer, "_iteration", interrupted)
         with pytest.raises(Interrupted, match="iteration 5"):
             train(tiny_config(), tmp_path / "run")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     resumed = Trainer(tiny_config(), tmp_path / "run", resume=True, quiet=True)
     assert (resumed.position.epoch, resumed.position.step) == (1, 2)
     with cheaply():
