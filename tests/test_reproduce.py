@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from lightm.reproduce.plan import select
 from lightm.reproduce.rehearsal import rehearsed
 from lightm.reproduce.session import table
 from lightm.results import list_records
+from lightm.runs import Task
 
 PLAN = Path(__file__).parents[1] / "experiments" / "plans" / "gpu.toml"
 RECIPE = """
@@ -59,6 +61,29 @@ def plan(tmp_path):
 def quietly(*args, **options):
     with cheaply():
         return reproduce(*args, device="cpu", say=lambda line: None, **options)
+
+
+def test_a_setting_is_chosen_on_validation_cases_alone(plan, tmp_path, monkeypatch):
+    plan.write_text(TWO.replace("seed = [0, 1]", 'seed = [100]\nkind = "tune"'))
+    [piece] = load_plan(plan)
+    workshop = Workshop(tmp_path / "out", tmp_path / "results")
+    asked = []
+    read = Task.data
+    monkeypatch.setattr(Task, "data", lambda task, part, *rest, **o: asked.append(part) or read(task, part, *rest, **o))
+    assert quietly([piece], workshop)
+    record = workshop.record(piece)
+    assert set(asked) == {"train", "val"} and "test" not in record and "test_native" not in record
+    assert record["best"]["val_dsc_native"] == max(row["val_dsc_native"] for row in record["curve"])
+    assert workshop.record(replace(piece, config=load_config(plan.parents[1] / "tiny.toml", ["optim.lr=3e-3"]))) is None
+    assert "1 done, 0 pending" in table([piece], workshop)
+
+
+def test_the_plan_of_the_long_runs_asks_for_three_rates_of_each_network():
+    pieces = load_plan(PLAN.with_name("converged.toml"))
+    rates = [piece for piece in pieces if piece.kind == "tune"]
+    assert len(rates) == 27 and len({piece.config.model.name for piece in rates}) == 9
+    for piece in rates:
+        assert piece.config.data.size == (128, 128) and piece.config.train.seed == 100
 
 
 def test_the_plan_is_whole_and_in_order():

@@ -15,7 +15,7 @@ from lightm.errors import LightMError
 from lightm.interrupts import Interrupted
 from lightm.randomness import epoch_batches
 from lightm.results import load_record
-from lightm.training import NonFiniteLoss, Trainer
+from lightm.training import NonFiniteLoss, Trainer, merit
 
 
 class Killed(BaseException):
@@ -71,7 +71,14 @@ def test_a_run_leaves_what_a_reader_needs(whole):
     assert record["test"]["size"] == [16, 16] and record["test_native"]["size"] == "native"
     split_test = {case["case"] for case in record["test_native"]["cases"]}
     assert len(split_test) == 4
-    assert record["best"]["val_dsc"] == max(row["val_dsc"] for row in record["curve"]) > 0.5
+    assert record["best"]["val_dsc_native"] == max(row["val_dsc_native"] for row in record["curve"]) > 0.5
+
+
+def test_the_best_epoch_is_the_best_at_the_cases_own_size_and_ties_are_broken_by_the_loss():
+    small, lost = {"val_dsc": 0.9, "val_dsc_native": 0.8}, {"val_dsc": 1.0, "val_dsc_native": 0.0}
+    assert merit(small) > merit(lost)
+    assert merit(lost | {"val_loss": 0.2}) > merit(lost | {"val_loss": 0.3}) > merit({"epoch": 1, **lost})
+    assert merit({"val_dsc": 0.7}) > merit({"val_dsc": 0.6, "val_dsc_native": None, "val_loss": 0.1})
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(whole, tmp_path):
@@ -250,9 +257,13 @@ def test_a_gpu_gives_the_same_bits_twice(tmp_path, precision):
 
 def test_a_live_curve_gets_every_row(tmp_path):
     rows = []
-    record = train(tiny_config(train__validate_every=2), tmp_path / "run", on_epoch=lambda epoch, row: rows.append(row))
+    record = train(
+        tiny_config(train__validate_every=3, train__epochs=4),
+        tmp_path / "run",
+        on_epoch=lambda epoch, row: rows.append(row),
+    )
     assert rows == record["curve"]
-    assert [row["val_dsc"] is None for row in rows] == [True, False, False]
+    assert [row["val_dsc"] is None for row in rows] == [False, True, False, False]  # the first and the last always
 
 
 def test_bf16_trains_and_stays_finite(tmp_path):

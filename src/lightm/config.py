@@ -86,7 +86,7 @@ class TrainConfig:
     batch_size: int = _setting(4, "cases per optimiser step, over all processes", low=1)
     accumulate: int = _setting(1, "parts a batch is run in, to save memory; the result is the same to rounding", low=1)
     iterations_per_epoch: int = _setting(0, "optimiser steps called one epoch; 0: one pass over the cases", low=0)
-    validate_every: int = _setting(1, "epochs between validations; the last epoch always has one", low=1)
+    validate_every: int = _setting(1, "epochs between validations; the first and the last have one", low=1)
     seed: int = _setting(0, "seed of weights, data order and augmentation", low=0)
     precision: str = _setting("fp32", "fp32, or bf16 autocast (the scan stays in fp32)", choices=("fp32", "bf16"))
     workers: int = _setting(
@@ -103,7 +103,7 @@ class TrainConfig:
 @dataclass(frozen=True)
 class EvalConfig:
     batch_size: int = _setting(4, "cases per forward pass of an evaluation", low=1)
-    native: bool = _setting(True, "score the test cases also at their own size against the untouched mask")
+    native: bool = _setting(True, "score cases at their own size, too, and choose the best epoch by that")
 
 
 # Keys that don't decide the result: not part of the hash, free to differ on --resume. What lies in data.root does, and

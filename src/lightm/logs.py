@@ -11,7 +11,10 @@ from tqdm import tqdm  # the plain one: tqdm.auto becomes a widget in notebooks 
 from lightm.files import whole_file
 
 Row = dict[str, Any]  # one epoch: the columns of log.csv
-COLUMNS = ("epoch", "iteration", "lr", "train_loss", "val_loss", "val_dsc", "val_iou", "images_per_second", "seconds")
+COLUMNS = (
+    *("epoch", "iteration", "lr", "train_loss", "val_loss", "val_dsc", "val_iou", "val_dsc_native"),
+    *("images_per_second", "seconds"),
+)
 
 
 class Progress:

@@ -15,7 +15,7 @@ class Position:
     loss_sum: float = 0.0  # over those iterations
     epoch_seconds: float = 0.0  # spent on them
     rows: list[Row] = dataclasses.field(default_factory=list)
-    best: dict[str, Any] | None = None  # {"epoch": …, "val_dsc": …}
+    best: dict[str, Any] | None = None  # {"epoch", "val_dsc", "val_dsc_native", "val_loss"}
     wall_seconds: float = 0.0
     peak_memory_bytes: int = 0
     sittings: int = 0  # processes that the run has had, one after the other

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lightm.checkpoint import find_checkpoint, load_model, load_optimizer, load_state, save_checkpoint
 from lightm.config import Config, config_from_dict
+from lightm.data.base import Dataset
 from lightm.data.loading import load_batches, worker_count
 from lightm.errors import LightMError
 from lightm.evaluation import autocast, evaluate
@@ -38,6 +39,14 @@ from lightm.tensorboard import TensorBoardLog
 
 class NonFiniteLoss(LightMError):
     """Loss or gradient is NaN or infinite; the weights were not updated with it."""
+
+
+def merit(row: Row) -> tuple[float, float]:
+    """What makes one validation better than another: the DSC, at the cases' own size where that is scored (a small
+    structure can vanish at the training size), and the loss between equal ones.
+    """
+    native, loss = row.get("val_dsc_native"), row.get("val_loss")
+    return (row["val_dsc"] if native is None else native), (-math.inf if loss is None else -loss)
 
 
 class Trainer:
@@ -141,6 +150,13 @@ class Trainer:
         """Train from where the run stands to its end, score the best checkpoint on the test cases, write the record."""
         if (self.out / RECORD_FILE).exists():
             return load_record(self.out / RECORD_FILE)
+        self.train()
+        record = self._finish()
+        self.progress.close()
+        return record
+
+    def train(self) -> None:
+        """The training alone, with its validations: the test cases are neither read nor scored."""
         self.began = time.monotonic()
         self.position.sittings += 1
         epochs = self.config.train.epochs
@@ -163,9 +179,6 @@ class Trainer:
                 self._train_epoch(batches)
                 self._close_epoch()
             del batches  # and with it the workers
-        record = self._finish()
-        self.progress.close()
-        return record
 
     def _draws(self, epoch: int) -> list[list[list[Draw]]]:
         """What this process draws in an epoch: the parts of the batch of each iteration."""
@@ -244,27 +257,28 @@ class Trainer:
         """Validate, log, checkpoint. The best one first: if the process dies between the two, this is done again."""
         position, train = self.position, self.config.train
         epoch, started = position.epoch + 1, time.monotonic()
-        scores, val_loss = None, None
-        if epoch % train.validate_every == 0 or epoch == train.epochs:
-            scores, _, val_loss = evaluate(self.net, self.val_data, loss=self.loss, **self._evaluation())
+        scores, native, val_loss = None, None, None
+        if epoch == 1 or epoch % train.validate_every == 0 or epoch == train.epochs:
+            options = self._evaluation() | {"native": self._native()}
+            scores, native, val_loss = evaluate(self.net, self.val_data, loss=self.loss, **options)
             if self._anywhere(self.stop.asked):
                 self._pause()  # before the row is written: validation runs again
-        dsc = scores and scores["summary"]["dsc"]["mean"]
         row: Row = {
             "epoch": epoch,
             "iteration": epoch * self.steps,
             "lr": self.optimizer.param_groups[0]["lr"],
             "train_loss": position.loss_sum / position.step,
             "val_loss": val_loss,
-            "val_dsc": dsc,
+            "val_dsc": scores and scores["summary"]["dsc"]["mean"],
             "val_iou": scores and scores["summary"]["iou"]["mean"],
+            "val_dsc_native": native and native["summary"]["dsc"]["mean"],
             "images_per_second": round(train.batch_size * self.steps / position.epoch_seconds, 3),
             "seconds": round(position.epoch_seconds + time.monotonic() - started, 3),
         }
         position.rows.append(row)
         position.epoch, position.step, position.loss_sum, position.epoch_seconds = epoch, 0, 0.0, 0.0
-        if scores and (position.best is None or dsc > position.best["val_dsc"]):
-            position.best = {"epoch": epoch, "val_dsc": dsc}
+        if scores and (position.best is None or merit(row) > merit(position.best)):
+            position.best = {key: row[key] for key in ("epoch", "val_dsc", "val_dsc_native", "val_loss")}
             self._save(self.out / "best", resumable=False)
         self._save(self.out / "last")
         self._write_log()
@@ -288,14 +302,13 @@ class Trainer:
         epoch = self.position.best["epoch"]
         self.progress.say(f"scoring the {len(self.task.split.test)} test cases with the weights of epoch {epoch}")
         test = self.task.data("test", self._counting("reading the test cases"))
-        native = self.task.dataset if self.config.eval.native else None
-        scoring = self._evaluation() | {"native": native, "progress": self._counting("scoring")}
+        scoring = self._evaluation() | {"native": self._native(), "progress": self._counting("scoring")}
         scores, native_scores, _ = evaluate(self.net, test, **scoring)
         self._clock()
         record = run_record(
             self.config, self.task, self.identity, self.net, self.device, self.accelerator.num_processes, self.position
         )
-        record |= {"test": scores} | ({"test_native": native_scores} if native else {})
+        record |= {"test": scores} | ({"test_native": native_scores} if native_scores else {})
         if self.accelerator.is_main_process:
             save_record(record, self.out / RECORD_FILE)
         return record
@@ -305,6 +318,10 @@ class Trainer:
     def _evaluation(self) -> dict[str, Any]:
         batch_size, precision = self.config.eval.batch_size, self.config.train.precision
         return {"accelerator": self.accelerator, "batch_size": batch_size, "precision": precision}
+
+    def _native(self) -> Dataset | None:
+        """Where the masks at the cases' own size are read from, if those are scored too."""
+        return self.task.dataset if self.config.eval.native else None
 
     def _counting(self, what: str) -> Counting:
         return Counting(what, self.quiet)

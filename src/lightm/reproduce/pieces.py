@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lightm.errors import LightMError
 from lightm.provenance import environment, restart_peak_memory
-from lightm.reproduce.plan import Piece
+from lightm.reproduce.plan import TRAINED, Piece
 from lightm.reproduce.workshop import Workshop
+
+if TYPE_CHECKING:
+    from lightm.training import Trainer
 
 XRAYS = "montgomery-shenzhen"  # the data set that --data names the place of
 Say = Callable[[str], None]
@@ -28,7 +31,7 @@ def make(piece: Piece, workshop: Workshop, device: str, deadline: float | None, 
     """
     gc.collect()  # the network of the piece before this one
     restart_peak_memory(torch.device(device))
-    if piece.kind == "train":
+    if piece.kind in TRAINED:
         return _train(piece, workshop, deadline, data)
     started = time.monotonic()
     record, said = _OTHERS[piece.kind](piece, device, say)
@@ -44,7 +47,10 @@ def _train(piece: Piece, workshop: Workshop, deadline: float | None, data: Path 
     if data is not None and config.data.name == XRAYS:
         config = replace(config, data=replace(config.data, root=str(data)))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    record = Trainer(config, folder, resume=workshop.resumable(piece), deadline=deadline).fit()
+    trainer = Trainer(config, folder, resume=workshop.resumable(piece), deadline=deadline)
+    if piece.kind == "tune":
+        return _tune(piece, workshop, trainer)
+    record = trainer.fit()
     workshop.finish(piece)
     scores, cost = record.get("test_native") or record["test"], record["cost"]
     return (
@@ -52,6 +58,27 @@ def _train(piece: Piece, workshop: Workshop, deadline: float | None, data: Path 
         f"{scores['summary']['cases']} test cases; {cost['wall_seconds'] / 60:.1f} minutes, "
         f"{cost['images_per_second']:.1f} images/s, {cost['peak_memory_bytes'] / 2**30:.1f} GiB"
     )
+
+
+def _tune(piece: Piece, workshop: Workshop, trainer: "Trainer") -> str:
+    from lightm.training import merit
+
+    trainer.train()
+    position, config = trainer.position, piece.config
+    record = {
+        "kind": "tune",
+        "name": piece.name,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": config.public(),
+        "config_sha256": config.sha256,
+        "data": {"fingerprint": trainer.identity["data set"], "split_sha256": trainer.identity["split"]},
+        "environment": environment(),
+        "cost": {"wall_seconds": round(position.wall_seconds, 1)},
+        "curve": position.rows,
+        "best": position.best,
+    }
+    workshop.finish(piece, record)
+    return f"DSC {merit(position.best)[0]:.4f} on validation cases, {position.wall_seconds / 60:.1f} minutes"
 
 
 def _check(piece: Piece, device: str, say: Say) -> tuple[dict[str, Any], str]:

@@ -11,6 +11,7 @@
     set = ["train.epochs=10"]                     settings, as `lightm train` takes them
     fit = { nnunet = ["model.options.n_stages=4"] }   settings for one network; optional
 
+A group with kind = "tune" is trained alike, but scored on the validation cases alone: a setting is chosen by it.
 A group with kind = "check", "bench-scan" or "bench-step" is one piece; `options` are those of the function that
 pieces.py calls for it.
 """
@@ -26,7 +27,8 @@ from typing import Any
 from lightm.config import Config, load_config
 from lightm.errors import LightMError, suggest
 
-_KINDS = ("train", "check", "bench-scan", "bench-step")
+TRAINED = ("train", "tune")
+_KINDS = (*TRAINED, "check", "bench-scan", "bench-step")
 _COMMON = {"name": str, "why": str, "minutes": int | float, "kind": str}
 _TRAIN = {"recipe": list, "model": list, "variant": list, "seed": list, "set": list, "fit": dict}
 
@@ -82,12 +84,12 @@ def _pieces(group: dict[str, Any], variants: dict[str, list[str]], path: Path) -
     kind = group.get("kind", "train")
     if kind not in _KINDS:
         raise LightMError(f"{path}: kind = {kind!r} of {name!r} is not known. {suggest(str(kind), _KINDS)}")
-    _known(group, _COMMON | (_TRAIN if kind == "train" else {"options": dict}), path, f"group {name!r}")
-    for key in ("name", "why", "minutes", *(("recipe", "model", "seed") if kind == "train" else ())):
+    _known(group, _COMMON | (_TRAIN if kind in TRAINED else {"options": dict}), path, f"group {name!r}")
+    for key in ("name", "why", "minutes", *(("recipe", "model", "seed") if kind in TRAINED else ())):
         if key not in group:
             raise LightMError(f"{path}: group {name!r} lacks {key}.")
     about = {"kind": kind, "why": group["why"], "minutes": float(group["minutes"])}
-    if kind != "train":
+    if kind not in TRAINED:
         yield Piece(name, pace=name, options=group.get("options", {}), **about)
         return
     axes = group["seed"], group["recipe"], group.get("variant", [""]), group["model"]

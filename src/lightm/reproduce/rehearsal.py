@@ -6,7 +6,7 @@ from lightm.config import Config, config_from_dict
 from lightm.data import load_dataset
 from lightm.errors import LightMError
 from lightm.models import MODELS
-from lightm.reproduce.plan import Piece
+from lightm.reproduce.plan import TRAINED, Piece
 
 SIZE = {2: 32, 3: 16}
 PHANTOMS = {2: "phantom-cxr", 3: "phantom-ct"}
@@ -61,7 +61,7 @@ def xrays_are_here(root: str | None = None) -> bool:
 
 
 def _tiny(piece: Piece, with_data: bool) -> Piece:
-    if piece.kind == "train":
+    if piece.kind in TRAINED:
         return replace(piece, config=_tiny_run(piece.config, with_data), minutes=0.05)
     if piece.kind == "check":
         return replace(piece, options=CHECK, minutes=0.05)

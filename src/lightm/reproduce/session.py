@@ -12,7 +12,7 @@ from lightm.errors import LightMError
 from lightm.interrupts import Interrupted
 from lightm.provenance import hardware
 from lightm.reproduce.pieces import XRAYS, make
-from lightm.reproduce.plan import Piece
+from lightm.reproduce.plan import TRAINED, Piece
 from lightm.reproduce.workshop import Standing, Workshop
 
 LEAST = 1.0  # minutes that a call must have: reading the data and loading the network take a part of it
@@ -108,7 +108,7 @@ def _next(pieces: list[Piece], workshop: Workshop, end: float | None) -> tuple[P
     pending = [(p, s) for p in pieces if not (s := workshop.standing(p, paces)).done]
     begun = [entry for entry in pending if entry[1].share > 0 or workshop.run_folder(entry[0]).exists()]
     fitting = [entry for entry in pending if entry[1].minutes <= left]
-    trains = [entry for entry in pending if entry[0].kind == "train"]  # the others can't stop half way
+    trains = [entry for entry in pending if entry[0].kind in TRAINED]  # the others can't stop half way
     return next(iter([*begun, *fitting, *trains]), None)
 
 

@@ -1,6 +1,7 @@
 """The folder in which the pieces are made. It is all that has to travel if the next call is on another machine.
 
 records/NAME.json                 runs that are finished, as in results/
+records/rates/                    validation scores of runs by which a setting is chosen
 records/bench/, records/checks/   timings and checks of the scan
 begun/NAME/                       run folders with a checkpoint to go on from
 finished/NAME/                    run folders with the best weights; can be left behind
@@ -16,11 +17,11 @@ from typing import Any
 from lightm.checkpoint import find_checkpoint, load_state
 from lightm.config import config_from_dict
 from lightm.errors import LightMError
-from lightm.reproduce.plan import Piece
+from lightm.reproduce.plan import TRAINED, Piece
 from lightm.results import load_record, write_json
 from lightm.runs import RECORD_FILE
 
-_PLACES = {"train": "", "check": "checks", "bench-scan": "bench", "bench-step": "bench"}
+_PLACES = {"train": "", "tune": "rates", "check": "checks", "bench-scan": "bench", "bench-step": "bench"}
 GOING_ON = ("last", "last.previous", "last.new", "best.previous", "best.new")
 
 
@@ -56,9 +57,9 @@ class Workshop:
         for path in places:
             if not path.is_file():
                 continue
-            if piece.kind != "train":
-                return json.loads(path.read_text(encoding="utf-8"))
-            record = load_record(path)
+            record = load_record(path) if piece.kind == "train" else json.loads(path.read_text(encoding="utf-8"))
+            if piece.config is None:
+                return record
             if not piece.config.difference(config_from_dict(record["config"])):
                 return record
         return None
@@ -97,10 +98,12 @@ class Workshop:
                     found[piece.pace] = seconds / 60
         return found
 
-    def finish(self, piece: Piece) -> Path:
-        """Keep the record of a run that has ended, put its folder aside, and drop what only served to go on."""
+    def finish(self, piece: Piece, record: dict[str, Any] | None = None) -> Path:
+        """Keep the record of a run that has ended (its own, if none is given), put its folder aside, and drop what
+        only served to go on.
+        """
         folder, kept = self.run_folder(piece), self.out / "finished" / piece.name
-        path = self.keep(piece, json.loads((folder / RECORD_FILE).read_text(encoding="utf-8")))
+        path = self.keep(piece, record or json.loads((folder / RECORD_FILE).read_text(encoding="utf-8")))
         for name in GOING_ON:
             shutil.rmtree(folder / name, ignore_errors=True)
         shutil.rmtree(kept, ignore_errors=True)
@@ -124,7 +127,7 @@ class Workshop:
 
     def _progress(self, piece: Piece) -> tuple[float, float]:
         """(share of the iterations that is trained, minutes spent on it)."""
-        if piece.kind != "train" or not self.resumable(piece):
+        if piece.kind not in TRAINED or not self.resumable(piece):
             return 0.0, 0.0
         position = load_state(find_checkpoint(self.run_folder(piece) / "last"))["position"]
         epochs = piece.config.train.epochs
