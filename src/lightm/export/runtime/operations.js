@@ -1,0 +1,228 @@
+"use strict";
+// The operations of a network, one method each: they take a volume {at, H, W, C}, whose tokens lie row by row, give its
+// memory back and return the next one. Shapes are in tokens and channels, channels padded: (L, C).
+var lightm = globalThis.lightm || (globalThis.lightm = {});
+
+lightm.Run = class {
+  constructor(kernels, memory, options) {
+    this.kernels = kernels;
+    this.memory = memory;
+    this.options = { keep: [], directions: [0, 1, 2, 3], deltaScale: 1, residual: true, adjustment: true, ...options };
+    this.kept = {};
+    this.pinned = new Set(); // addresses of skip connections: a later operation reads them again
+  }
+
+  release(at) {
+    if (!this.pinned.has(at)) this.memory.give(at);
+  }
+
+  // ---- what the reader wants to look into -------------------------------------------------------------------------
+
+  // A place for (L, C) values under a name, or null if nobody asked for them.
+  wanted(name, H, W, C) {
+    const { keep } = this.options;
+    if (!name || (keep !== "all" && !keep.includes(name))) return null;
+    return (this.kept[name] = { shape: [H, W, C], values: new Float32Array(H * W * C) });
+  }
+
+  // T tokens of C channels, `ld` floats apart, into their places: first, first + stride, ...
+  put(place, first, stride, at, ld, T) {
+    if (!place) return;
+    const C = place.shape[2];
+    const from = this.memory.view(at, (T - 1) * ld + C);
+    for (let t = 0; t < T; t++) place.values.set(from.subarray(t * ld, t * ld + C), (first + t * stride) * C);
+  }
+
+  read(at, L, C, ld) {
+    const place = { shape: [1, L, C], values: new Float32Array(L * C) };
+    this.put(place, 0, 1, at, ld, L);
+    return place.values;
+  }
+
+  keepVolume(name, { at, H, W, C }) {
+    this.put(this.wanted(name, H, W, C), 0, 1, at, lightm.padded(C), H * W);
+  }
+
+  // ---- helpers ----------------------------------------------------------------------------------------------------
+
+  linear({ panels, bias, C, K }, x, ldx, out, ldo, T) {
+    this.kernels.linear(x, ldx, panels, bias, out, ldo, T, C, K);
+  }
+
+  // Calls each(first token, tokens) for the chunks of a sequence; yields now and then.
+  *chunks(L, from, to, each) {
+    for (let t = 0; t < L; t += lightm.CHUNK) {
+      each(t, Math.min(lightm.CHUNK, L - t));
+      if (t % 4096 === 0) yield from + ((to - from) * t) / L;
+    }
+  }
+
+  // ---- operations -------------------------------------------------------------------------------------------------
+
+  // Depthwise 3 x 3 convolution of every row; each(y, row) gets the row's result (W, C).
+  *convolve({ filters, bias }, { at, H, W, C }, activate, each) {
+    const rowBytes = W * lightm.padded(C) * 4;
+    const zeros = this.memory.take(rowBytes / 4);
+    const row = this.memory.take(rowBytes / 4);
+    this.kernels.clear(zeros, rowBytes / 4);
+    for (let y = 0; y < H; y++) {
+      const [up, down] = [y ? at + (y - 1) * rowBytes : zeros, y + 1 < H ? at + (y + 1) * rowBytes : zeros];
+      this.kernels.conv3x3_row(up, at + y * rowBytes, down, filters, bias, row, W, lightm.padded(C), activate);
+      each(y, row);
+      if (y % 16 === 0) yield y / H;
+    }
+    this.memory.give(row);
+    this.memory.give(zeros);
+  }
+
+  *dwconv(layer, volume, { out }) {
+    const { H, W, C } = volume;
+    const [Cp, Kp] = [lightm.padded(C), lightm.padded(out)];
+    const next = this.memory.take(H * W * Kp);
+    yield* this.convolve(layer.depthwise, volume, 0, (y, row) => {
+      this.linear(layer.pointwise, row, Cp, next + y * W * Kp * 4, Kp, W);
+    });
+    this.release(volume.at);
+    return { at: next, H, W, C: out };
+  }
+
+  *pool(layer, { at, H, W, C }) {
+    const Cp = lightm.padded(C);
+    const next = this.memory.take((H / 2) * (W / 2) * Cp);
+    for (let y = 0; y < H; y += 2) {
+      const above = at + y * W * Cp * 4;
+      this.kernels.max_pool_row(above, above + W * Cp * 4, next + ((y / 2) * (W / 2) * Cp) * 4, W, Cp);
+    }
+    this.release(at);
+    yield 1;
+    return { at: next, H: H / 2, W: W / 2, C };
+  }
+
+  // Equation (4): fused = x + skip, ReLU(DWConv(fused) + s' * fused); half the channels, twice the size.
+  *decode(layer, volume, operation, skip) {
+    const { at, H, W, C } = volume;
+    const [Cp, Kp] = [lightm.padded(C), lightm.padded(operation.out)];
+    const s = this.options.adjustment ? layer.s : layer.ones;
+    this.kernels.add(at, skip.at, H * W * Cp); // (L, C)
+    this.pinned.delete(skip.at);
+    this.memory.give(skip.at);
+    const mixed = this.memory.take(W * Cp); // a row
+    const half = this.memory.take(H * W * Kp);
+    yield* this.convolve(layer.depthwise, volume, 0, (y, row) => {
+      this.linear(layer.pointwise, row, Cp, mixed, Cp, W); // (W, C)
+      this.kernels.add_scaled(mixed, at + y * W * Cp * 4, s, W, Cp);
+      this.kernels.relu(mixed, W * Cp);
+      this.linear(layer.halve, mixed, Cp, half + y * W * Kp * 4, Kp, W); // (W, C / 2)
+    });
+    this.memory.give(mixed);
+    this.release(at);
+    const next = this.memory.take(4 * H * W * Kp);
+    for (let y = 0; y < 2 * H; y++) {
+      const near = y >> 1;
+      const far = Math.min(Math.max(y % 2 ? near + 1 : near - 1, 0), H - 1);
+      const [a, b] = [half + near * W * Kp * 4, half + far * W * Kp * 4];
+      this.kernels.upsample_row(a, b, next + y * 2 * W * Kp * 4, W, Kp);
+    }
+    this.memory.give(half);
+    return { at: next, H: 2 * H, W: 2 * W, C: operation.out };
+  }
+
+  // Equations (1) to (3): M~ = VSSM(LN(M)) + s * M; M_out = Projection(LN(M~)).
+  *rvm(layer, volume, operation) {
+    const { at: x, H, W, C } = volume;
+    const { inner: D, out, name } = operation;
+    const L = H * W;
+    const [Cp, Dp, Kp] = [C, D, out].map(lightm.padded);
+    const { kernels, memory } = this;
+    const T = lightm.CHUNK;
+    const norm = ({ weight, bias }, from, to, tokens, count) =>
+      kernels.layer_norm(from, weight, bias, to, tokens, lightm.padded(count), count);
+
+    const [a, b] = [memory.take(T * Cp), memory.take(T * Cp)]; // scratch, a chunk each
+    const [z, w] = [memory.take(T * Dp), memory.take(T * Dp)];
+    const before = memory.take(L * Dp); // the convolution's input, and later y
+    yield* this.chunks(L, 0, 0.15, (t, n) => {
+      norm(layer.normIn, x + t * Cp * 4, a, n, C); // (T, C)
+      this.linear(layer.inProj, a, Cp, before + t * Dp * 4, Dp, n); // (T, D)
+    });
+    const u = memory.take(L * Dp);
+    if (operation.dwconv === "spatial") {
+      const grid = { at: before, H, W, C: D };
+      yield* this.convolve(layer.conv, grid, 1, (y, row) => kernels.gather(row, 1, u + y * W * Dp * 4, W, Dp));
+    } else {
+      kernels.causal_conv(before, layer.conv.filters, layer.conv.bias, u, L, Dp);
+    }
+    this.put(this.wanted(`${name}: u`, H, W, D), 0, 1, u, Dp, L);
+    yield* this.ssms(layer.ssms, operation, u, before, H, W);
+    memory.give(u);
+    this.put(this.wanted(`${name}: y`, H, W, D), 0, 1, before, Dp, L);
+
+    const next = memory.take(L * Kp);
+    const gate = this.wanted(`${name}: gate`, H, W, D);
+    const s = layer.s && this.options.adjustment ? layer.s : layer.ones;
+    yield* this.chunks(L, 0.6, 1, (t, n) => {
+      norm(layer.normIn, x + t * Cp * 4, a, n, C);
+      this.linear(layer.gateProj, a, Cp, z, Dp, n); // (T, D)
+      this.put(gate, t, 1, z, Dp, n);
+      kernels.gated_norm(before + t * Dp * 4, z, layer.norm.weight, layer.norm.bias, w, n, Dp, D);
+      this.linear(layer.outProj, w, Dp, b, Cp, n); // (T, C)
+      if (operation.residual && this.options.residual) kernels.add_scaled(b, x + t * Cp * 4, s, n, Cp);
+      norm(layer.normOut, b, a, n, C);
+      this.linear(layer.proj, a, Cp, next + t * Kp * 4, Kp, n); // (T, C_out)
+    });
+    for (const at of [a, b, z, w, before]) memory.give(at);
+    this.release(x);
+    const result = { at: next, H, W, C: out };
+    this.keepVolume(name, result);
+    return result;
+  }
+
+  // The selective SSMs, one for each direction: y (L, D) = the sum of what they make of u (L, D).
+  *ssms(ssms, { inner: D, states: N, rank: R, name }, u, y, H, W) {
+    const [Dp, Np, Rp] = [D, N, R].map(lightm.padded);
+    const ld = Rp + 2 * Np;
+    const T = lightm.CHUNK;
+    const { kernels, memory } = this;
+    const scratch = [T * ld, T * Dp, T * Dp, T * Dp, Dp * Np].map((floats) => memory.take(floats));
+    const [parts, delta, chunkU, chunkY, h] = scratch;
+    for (let k = 0; k < ssms.length; k++) {
+      const ssm = ssms[k];
+      const direction = this.options.directions[k];
+      const straight = direction === 0 && k === 0; // then chunks are read and written where they lie
+      if (k === 0 && !straight) kernels.clear(y, H * W * Dp);
+      kernels.clear(h, Dp * Np);
+      const label = (what) => `${name}: ${what}${ssms.length > 1 ? ` ${k}` : ""}`;
+      const keeps = [this.wanted(label("delta"), H, W, D), this.wanted(label("B"), H, W, N), this.wanted(label("C"), H, W, N)];
+      for (const { start, stride, count, done } of lightm.walk(direction, H, W)) {
+        const steps = this.chunks(count, 0, 0, (t, n) => {
+          const first = start + t * stride;
+          const from = straight ? u + first * Dp * 4 : chunkU;
+          const to = straight ? y + first * Dp * 4 : chunkY;
+          if (!straight) kernels.gather(u + first * Dp * 4, stride, chunkU, n, Dp);
+          this.linear(ssm.xProj, from, Dp, parts, ld, n); // (T, R + N + N)
+          this.linear(ssm.dtProj, parts, ld, delta, Dp, n); // (T, D)
+          kernels.step_size(delta, ssm.dtBias, this.options.deltaScale, n, Dp);
+          kernels.scan(from, delta, ssm.A, parts + Rp * 4, ld, ssm.D, h, to, n, Dp, Np);
+          if (!straight) kernels.scatter_add(y + first * Dp * 4, stride, chunkY, n, Dp);
+          [[delta, Dp], [parts + Rp * 4, ld], [parts + (Rp + Np) * 4, ld]].forEach(([at, width], i) =>
+            this.put(keeps[i], first, stride, at, width, n),
+          );
+        });
+        for (const _ of steps) yield 0.2 + (0.4 * (k + done)) / ssms.length;
+      }
+    }
+    scratch.forEach((at) => memory.give(at));
+  }
+};
+
+// The stretches of equally spaced tokens that a scan direction reads one after the other: 0 row by row, 1 its reverse,
+// 2 column by column, 3 the reverse of that (lightm.models.vss.to_direction). done: the share of the tokens before it.
+lightm.walk = (direction, H, W) => {
+  if (direction === 0) return [{ start: 0, stride: 1, count: H * W, done: 0 }];
+  if (direction === 1) return [{ start: H * W - 1, stride: -1, count: H * W, done: 0 }];
+  return Array.from({ length: W }, (_, i) =>
+    direction === 2
+      ? { start: i, stride: W, count: H, done: i / W }
+      : { start: H * W - 1 - i, stride: -W, count: H, done: i / W },
+  );
+};
