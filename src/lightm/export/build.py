@@ -2,7 +2,7 @@
 
 The module is committed, so that nobody needs a compiler to export a page. After a change of the sources:
 
-    python -m lightm.export.wasm       (needs clang and wasm-ld; Debian, Ubuntu: apt install clang lld)
+    python -m lightm.export.build       (needs clang and wasm-ld; Debian, Ubuntu: apt install clang lld)
 """
 
 import hashlib
@@ -24,29 +24,25 @@ FLAGS = (
 )
 
 
-def module() -> bytes:
-    """The built module."""
-    return MODULE.read_bytes()
-
-
 def sources_hash() -> str:
     """SHA-256 of what the module is made from: the C sources with their names, and the flags."""
     digest = hashlib.sha256(" ".join(FLAGS).encode())
     for path in (*sorted(RUNTIME.glob("*.h")), *sorted(RUNTIME.glob("*.c"))):
-        digest.update(path.name.encode() + path.read_text("utf-8").encode())  # as text: the same after a Windows checkout
+        digest.update(path.name.encode())
+        digest.update(path.read_text("utf-8").encode())  # as text: its hash survives a checkout with other line ends
     return digest.hexdigest()
 
 
 def stale() -> str:
     """Why the committed module is not that of the sources beside it; empty if it is."""
-    remedy = "run `python -m lightm.export.wasm` and commit kernels.wasm and kernels.json"
+    remedy = "run `python -m lightm.export.build` and commit kernels.wasm and kernels.json"
     try:
         record = json.loads(RECORD.read_text("utf-8"))
     except (OSError, ValueError) as error:
         return f"{RECORD.name} can't be read ({error}): {remedy}."
     if record.get("sources") != sources_hash():
         return f"The C sources have changed since {MODULE.name} was built: {remedy}."
-    if record.get("module") != hashlib.sha256(module()).hexdigest():
+    if record.get("module") != hashlib.sha256(MODULE.read_bytes()).hexdigest():
         return f"{MODULE.name} is not the file that {RECORD.name} tells of: {remedy}."
     return ""
 
@@ -64,7 +60,7 @@ def build() -> None:
     version = subprocess.run([clang, "--version"], text=True, capture_output=True, check=True).stdout.splitlines()[0]
     record = {
         "sources": sources_hash(),
-        "module": hashlib.sha256(module()).hexdigest(),
+        "module": hashlib.sha256(MODULE.read_bytes()).hexdigest(),
         "compiler": version,
         "flags": list(FLAGS),
     }

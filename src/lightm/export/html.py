@@ -1,0 +1,177 @@
+"""One HTML file that holds a network, its weights and the runtime: it works from a disk, on a phone, without a network.
+
+>>> from lightm.export import export_html
+>>> export_html("runs/smoke", "lungs.html")
+"""
+
+import base64
+import html
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import nn
+
+from lightm.data.transforms import CT_WINDOW
+from lightm.errors import LightMError, suggest
+from lightm.export.describe import Described, describe
+from lightm.files import whole_file
+
+PAGE, RUNTIME = (Path(__file__).parent / name for name in ("page", "runtime"))
+RUNTIME_SCRIPTS = ("memory.js", "engine.js", "operations.js")  # the network, also without a page around it
+SERVICE_SCRIPTS = ("png.js", "preprocess.js", "picture.js", "service.js")  # pictures in, labels out
+NORMALISATIONS = ("zscore", "ct")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the page says of a network, and what it must know to prepare pictures for it.
+
+    classes: names of the label values 0, 1, …, background first. size: (H, W) that it was trained at; pictures are
+    resized to it. normalise: as in `lightm.data.transforms`. trained_on: the data, in a sentence, with its terms.
+    title, lead: what stands at the top; default from the classes. facts: more rows of "About this network".
+    example: gray values 0 to 255 (H, W) of a picture that may be shipped, for a reader who has none.
+    """
+
+    classes: Sequence[str]
+    size: tuple[int, int]
+    normalise: str
+    trained_on: str
+    title: str = ""
+    lead: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    example: np.ndarray | None = None
+
+
+def export_html(
+    source: nn.Module | str | Path,
+    path: str | Path,
+    card: Card | None = None,
+    precision: str = "float16",
+    force: bool = False,
+) -> Path:
+    """Write the page of a trained network as one self-contained HTML file; returns its path.
+
+    source: a run folder of `lightm train` (its best checkpoint), or a LightM-UNet in 2D, which needs a `card`.
+    precision: of the weights in the file, "float16" or "float32". force: replace a file that is there.
+    The file appears whole or not at all. LightMError: a network that the page's runtime can't run, by name; a card that
+    does not fit it; a path that can't be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise LightMError(f"{path}: give a name that ends in .html.")
+    if not path.parent.is_dir():
+        raise LightMError(f"There is no folder {path.parent}; make it, or correct the path {path}.")
+    if path.exists() and not force:
+        raise LightMError(f"{path} exists already; choose another name, or replace it with force=True.")
+    if isinstance(source, nn.Module):
+        if card is None:
+            raise LightMError("A network alone does not say what its classes are: give export_html a card, too.")
+        model = source
+    else:
+        from lightm.export.runs import model_and_card  # here: a model alone is exported without training's modules
+
+        model, own = model_and_card(source)
+        card = card or own
+    text = page(describe(model, precision), card)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, "utf-8", newline="\n")
+    return path
+
+
+def page(described: Described, card: Card) -> str:
+    """The HTML text. The same network and card give the same bytes."""
+    _check(described, card)
+    classes = list(card.classes)
+    names = ", ".join(classes[1:])
+    window = list(CT_WINDOW)
+    network = {"classes": classes, "size": list(card.size), "normalise": card.normalise, "window": window}
+    parts = {
+        "title": html.escape(card.title or f"Find {names}"),
+        "lead": html.escape(card.lead or f"Give a picture; the network outlines {names}."),
+        "labels": html.escape(", ".join(f"{value} {name}" for value, name in enumerate(classes))),
+        "about": _about(described, card),
+        "network": _json({**described.description, "network": network}),
+        "module": _base64((RUNTIME / "kernels.wasm").read_bytes()),
+        "weights": _base64(described.weights),
+        "example": "" if card.example is None else _base64(_png(card.example)),
+        "css": (PAGE / "page.css").read_text("utf-8").strip(),
+        "runtime": "\n".join(runtime_sources().values()).strip(),
+        "page": (PAGE / "page.js").read_text("utf-8").strip(),
+    }
+    before, *rest = (PAGE / "page.html").read_text("utf-8").split("@")  # text, name, text, name, …, text
+    out = [before]
+    for name, text in zip(rest[::2], rest[1::2], strict=True):
+        out += [parts[name], text]
+    return "".join(out)
+
+
+def runtime_sources() -> dict[str, str]:
+    """The scripts that a worker runs, by name, in the order in which they are loaded."""
+    places = {name: RUNTIME / name for name in RUNTIME_SCRIPTS} | {name: PAGE / name for name in SERVICE_SCRIPTS}
+    return {name: place.read_text("utf-8") for name, place in places.items()}
+
+
+def _check(described: Described, card: Card) -> None:
+    classes, step = described.description["out_channels"], described.description["step"]
+    if len(card.classes) != classes:
+        raise LightMError(f"The card names {len(card.classes)} classes and the network has {classes}: name each.")
+    if not 2 <= classes <= 256:
+        raise LightMError(f"A page shows 2 to 256 classes; this network has {classes}.")
+    if len(card.size) != 2 or any(n < step or n % step for n in card.size):
+        sizes = "x".join(map(str, card.size))
+        raise LightMError(f"size={sizes} does not fit the network: give height and width divisible by {step}.")
+    if card.normalise not in NORMALISATIONS:
+        raise LightMError(
+            f"There is no normalisation {card.normalise!r}. {suggest(str(card.normalise), NORMALISATIONS)}"
+        )
+    if not card.trained_on.strip():
+        raise LightMError("The card does not say what the network was trained on: fill in trained_on.")
+
+
+def _about(described: Described, card: Card) -> str:
+    description = described.description
+    megabytes = len(described.weights) / 1e6
+    dtype = next(iter(description["tensors"].values()))["dtype"]
+    gray = "gray" if description["in_channels"] == 1 else f"{description['in_channels']} channels"
+    rows = [
+        ("Trained on", card.trained_on),
+        *card.facts,
+        (
+            "Sees",
+            f"pictures as {card.size[0]} x {card.size[1]} pixels, {gray}; its answer is brought back to their size",
+        ),
+        (
+            "Network",
+            f"LightM-UNet (arXiv:2403.05246), {description['parameters']:,} parameters, {megabytes:.1f} MB as {dtype}",
+        ),
+        (
+            "Limits",
+            "It answers for every picture, also for one of another kind than it has learnt from; there, and on another "
+            "hospital's devices, its answer may be wrong without a sign of it.",
+        ),
+    ]
+    items = "\n".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(text)}</dd>" for term, text in rows)
+    return f"<dl>\n{items}\n</dl>"
+
+
+def _json(value: dict) -> str:
+    """JSON that can stand in a script element: no "<" can end it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _png(values: np.ndarray) -> bytes:
+    if values.ndim != 2 or not math.prod(values.shape):
+        raise LightMError(f"The example has shape {values.shape}: give gray values (H, W).")
+    buffer = io.BytesIO()
+    Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8)).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

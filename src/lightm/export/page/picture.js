@@ -1,0 +1,76 @@
+"use strict";
+// A file that somebody gave: what it is, whether it can be used, and its values. Errors are sentences for the page.
+var lightm = globalThis.lightm || (globalThis.lightm = {});
+
+lightm.MOST_PIXELS = 24e6; // as many as a phone holds in memory several times over
+lightm.SHRUNK_WIDTH = 3000;
+
+lightm.kindOf = (bytes) => {
+  const begins = (...start) => start.every((byte, i) => bytes[i] === byte);
+  const text = (at, word) => [...word].every((letter, i) => bytes[at + i] === letter.charCodeAt(0));
+  if (begins(...lightm.PNG_SIGNATURE)) return "PNG";
+  if (begins(0xff, 0xd8, 0xff)) return "JPEG";
+  if (text(128, "DICM")) return "DICOM";
+  if (begins(0x1f, 0x8b) || text(344, "n+1")) return "NIfTI";
+  return "";
+};
+
+// Width and height as the header says them, before anything large is decoded; null if it does not say.
+lightm.headerSize = (bytes, kind) => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (kind === "PNG" && bytes.length > 24) return [view.getUint32(16), view.getUint32(20)];
+  for (let at = 2; kind === "JPEG" && at + 9 < bytes.length && bytes[at] === 0xff; ) {
+    const marker = bytes[at + 1];
+    const frame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
+    if (frame) return [view.getUint16(at + 7), view.getUint16(at + 5)];
+    at += 2 + view.getUint16(at + 2);
+  }
+  return null;
+};
+
+// A file -> {width, height, planes, top, notes}, or {tooLarge: sentence} unless `shrink` allows to make it smaller.
+lightm.readPicture = async (file, shrink) => {
+  const name = file.name || "The picture";
+  if (!file.size) throw new Error(`${name} is empty: choose another file.`);
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const kind = lightm.kindOf(bytes);
+  if (kind === "DICOM" || kind === "NIfTI") {
+    throw new Error(`${name} is a ${kind} file, which this page can't read: save the image as PNG and give that.`);
+  }
+  const size = lightm.headerSize(bytes, kind);
+  if (size && size[0] * size[1] > lightm.MOST_PIXELS && !shrink) {
+    const millions = (pixels) => `${(pixels / 1e6).toFixed(0)} million`;
+    const limit = millions(lightm.MOST_PIXELS);
+    return { tooLarge: `${name} has ${size[0]} x ${size[1]} pixels, ${millions(size[0] * size[1])}; the limit is ${limit}.` };
+  }
+  try {
+    if (kind === "PNG" && !shrink) return { ...(await lightm.decodePng(bytes)), notes: [] };
+  } catch (error) {
+    // what zlib or the memory complains of comes without a cause that helps
+    const why = error instanceof RangeError || error instanceof TypeError ? "" : ` (${error.message})`;
+    throw new Error(`${name} is damaged or incomplete${why}: choose another file, or save it again.`);
+  }
+  return lightm.decodeByBrowser(file, name, shrink);
+};
+
+// JPEG, and whatever else this browser knows. It turns the picture as its EXIF orientation says.
+lightm.decodeByBrowser = async (file, name, shrink) => {
+  const notes = [];
+  const options = { imageOrientation: "from-image", premultiplyAlpha: "none", colorSpaceConversion: "none" };
+  if (shrink) Object.assign(options, { resizeWidth: lightm.SHRUNK_WIDTH, resizeQuality: "high" });
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file, options);
+  } catch {
+    throw new Error(`${name} is no picture that this browser can read, or it is damaged: give a PNG or JPEG file.`);
+  }
+  const { width, height } = bitmap;
+  if (width * height > lightm.MOST_PIXELS) throw new Error(`${name} is too large for this page: save a smaller picture.`);
+  if (shrink) notes.push(`The picture was reduced to ${width} x ${height} pixels, and so is its mask.`);
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  const { data } = context.getImageData(0, 0, width, height); // RGBA
+  const planes = [0, 1, 2].map((c) => new Float32Array(width * height).map((_, i) => data[4 * i + c]));
+  return { width, height, planes, top: 255, notes };
+};

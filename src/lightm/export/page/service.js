@@ -1,0 +1,98 @@
+"use strict";
+// What the page asks for and what it is told. The same functions serve inside a worker and, where a browser allows none,
+// on the page itself.
+//
+//   asked: open {module, description, weights}   told: ready {} or failed {message}
+//          picture {id, file, shrink}                  picture {id, view, notes}, progress {id, share}, result {id, ...},
+//                                                      too large {id, message}, failed {id, message}
+//          mask {}                                     mask {blob}
+var lightm = globalThis.lightm || (globalThis.lightm = {});
+
+lightm.VIEW = 1024; // the longer side of what the page shows, in pixels
+
+lightm.service = (tell, rest) => {
+  let engine = null;
+  let mask = null; // of the latest picture, at its own size
+
+  const answers = {
+    async open({ module, description, weights }) {
+      engine = await lightm.Engine.open(module, description, weights);
+      tell({ type: "ready" });
+    },
+
+    async picture({ id, file, shrink }) {
+      const picture = await lightm.readPicture(file, shrink);
+      if (picture.tooLarge) return tell({ type: "too large", id, message: picture.tooLarge });
+      const { width, height, top, notes } = picture;
+      const { network, in_channels: channels } = engine.description;
+      const { planes, colour } = lightm.toChannels(picture.planes, channels);
+      if (colour && channels === 1) notes.push("The picture has colours: the network was given its shades of gray.");
+      const factor = Math.min(1, lightm.VIEW / Math.max(width, height));
+      const view = [height, width].map((side) => Math.max(1, Math.round(side * factor))); // H, W
+      tell({ type: "picture", id, notes, width, height, view, gray: lightm.visible(planes[0], height, width, view, top) });
+
+      const [h, w] = network.size;
+      const input = planes.map((plane) => {
+        const small = lightm.resize(plane, height, width, h, w);
+        return lightm.NORMALISE[network.normalise](small, network.window);
+      });
+      const started = performance.now();
+      const steps = engine.run(input, h, w);
+      let step = steps.next();
+      for (let told = 0; !step.done; step = steps.next()) {
+        if (step.value - told < 0.01) continue;
+        told = step.value;
+        tell({ type: "progress", id, share: told });
+        if (rest) await rest();
+      }
+      const result = step.value;
+      const seconds = (performance.now() - started) / 1000;
+      if (!result.logits.every(Number.isFinite)) throw new Error("The network's answer is not a number: its weights are damaged.");
+      const { labels, counts } = lightm.labels(result, height, width);
+      mask = { labels, width, height };
+      tell({
+        type: "result",
+        id,
+        seconds,
+        bytes: result.bytes,
+        shares: counts.map((count) => count / (width * height)),
+        labels: lightm.labels(result, ...view).labels,
+        probabilities: lightm.probabilities(result, ...view),
+      });
+    },
+
+    async mask() {
+      tell({ type: "mask", blob: await lightm.encodePng(mask.labels, mask.width, mask.height) });
+    },
+  };
+
+  return async (message) => {
+    try {
+      await answers[message.type](message);
+    } catch (error) {
+      const memory = error instanceof RangeError;
+      const text = memory ? "This device has too little memory for that: close other pages, or give a smaller picture." : error.message;
+      tell({ type: "failed", id: message.id, message: text });
+    }
+  };
+};
+
+// A plane as 8 bits of gray at the size of the view. 8-bit pictures keep their shades; of 16 bits the used part is shown.
+lightm.visible = (plane, H, W, [h, w], top) => {
+  let [low, high] = [0, 255];
+  if (top > 255) {
+    [low, high] = [Infinity, -Infinity];
+    for (const value of plane) {
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  }
+  const span = Math.max(high - low, 1);
+  return Uint8Array.from(lightm.resize(plane, H, W, h, w), (value) => Math.round(((value - low) / span) * 255));
+};
+
+// In a worker there is no document: then this script was started as one.
+if (typeof WorkerGlobalScope !== "undefined" && globalThis instanceof WorkerGlobalScope) {
+  const answer = lightm.service((message) => globalThis.postMessage(message));
+  globalThis.onmessage = (event) => answer(event.data);
+}

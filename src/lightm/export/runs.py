@@ -1,0 +1,68 @@
+"""A run folder as something to export: its best network, and the card that the run's own files fill in."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from lightm.data.phantoms import PhantomCXR
+from lightm.errors import LightMError
+from lightm.export.html import Card
+from lightm.inference import Predictor
+
+RADIOGRAPHS = ("phantom-cxr", "montgomery-shenzhen")  # data sets for whose networks a phantom is an example
+RECORD_FILE = "record.json"
+
+
+def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
+    """The best network of a run folder with its card. LightMError: no run folder, or none of pictures."""
+    predictor = Predictor(run, device="cpu")
+    config, task = predictor.config, predictor.task
+    if task["spatial_dims"] != 2:
+        raise LightMError(
+            f"{run} segments {task['spatial_dims']}D volumes, and a page shows pictures: export a run on 2D data."
+        )
+    record = _record(Path(run))
+    data = record.get("data", {})
+    trained_on = data.get("source") or f"the data set {config.data.name}"
+    if cases := data.get("cases"):
+        trained_on = f"{cases['train']} cases of {config.data.name}. {trained_on}"
+    is_radiograph = config.data.name in RADIOGRAPHS
+    card = Card(
+        classes=tuple(task["classes"]),
+        size=tuple(config.data.size),
+        normalise=task["normalise"],
+        trained_on=trained_on,
+        title="Lungs in a chest radiograph" if is_radiograph else "",
+        lead="Give a frontal chest radiograph; the network outlines the lungs." if is_radiograph else "",
+        facts=tuple(_scores(record)),
+        example=_example() if is_radiograph else None,
+    )
+    return predictor.model, card
+
+
+def _record(run: Path) -> dict:
+    """What the run measured; empty if it was stopped before its end."""
+    try:
+        return json.loads((run / RECORD_FILE).read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise LightMError(f"{run / RECORD_FILE} can't be read ({error}); remove or restore it.") from None
+
+
+def _scores(record: dict) -> list[tuple[str, str]]:
+    found = record.get("test_native") or record.get("test")
+    if not found:
+        return [("Held-out scores", "none: the training has not come to its end")]
+    summary = found["summary"]
+    each = ", ".join(f"{name} {value:.3f}" for name, value in summary["dsc"]["per_class"].items())
+    where = "their own size" if found["size"] == "native" else "the training size"
+    return [("Held-out scores", f"mean Dice on {summary['cases']} cases that it never saw, at {where}: {each}")]
+
+
+def _example() -> np.ndarray:
+    """A synthetic radiograph of nobody, (256, 256)."""
+    phantoms = PhantomCXR(cases=1, size=256, seed=2024)
+    return phantoms.read(phantoms.case_ids[0]).image[0]
