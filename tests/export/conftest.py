@@ -1,0 +1,99 @@
+"""What the tests of the exported page share: networks, node, and Chromium."""
+
+import copy
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from browser import CHROMIUM, Browser
+
+from lightm.export import describe
+from lightm.export.html import RUNTIME, runtime_sources
+from lightm.models import build_model
+
+NODE = shutil.which("node")
+DRIVER = Path(__file__).with_name("driver.js")
+
+
+@pytest.fixture
+def node(tmp_path):
+    """A function: job (JSON-able) -> what driver.js answers. Arrays go in and out as files of the folder it gets."""
+    if NODE is None:
+        pytest.skip("no node here: install Node.js 18 or newer to run the page's scripts without a browser")
+
+    def run(job: dict) -> dict:
+        scripts = [tmp_path / name for name in runtime_sources()]
+        for path, text in zip(scripts, runtime_sources().values(), strict=True):
+            path.write_text(text, "utf-8")
+        job = {**job, "scripts": list(map(str, scripts)), "module": str(RUNTIME / "kernels.wasm")}
+        (tmp_path / "job.json").write_text(json.dumps(job))
+        command = [NODE, str(DRIVER), str(tmp_path / "job.json")]
+        done = subprocess.run(command, text=True, capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture
+def engine(node, tmp_path):
+    """A function: model, images (B, C, H, W), options of `run` -> {"logits": (B, K, H, W), name: (B, C, H, W), …}."""
+
+    def run(model, images: torch.Tensor, **options) -> dict[str, np.ndarray]:
+        described = describe(model)
+        (tmp_path / "weights").write_bytes(described.weights)
+        images.numpy().astype("<f4").tofile(tmp_path / "images")
+        answer = node(
+            {
+                "task": "run",
+                "description": described.description,
+                "weights": str(tmp_path / "weights"),
+                "images": str(tmp_path / "images"),
+                "shape": list(images.shape),
+                "options": options,
+                "out": str(tmp_path / "out"),
+            }
+        )
+        values, at, found = np.fromfile(tmp_path / "out", "<f4"), 0, {}
+        for name, (H, W, C) in answer["arrays"]:  # image by image
+            piece = values[at : at + H * W * C].reshape(H, W, C).transpose(2, 0, 1)
+            found.setdefault(name, []).append(piece)
+            at += H * W * C
+        return {name: np.stack(pieces) for name, pieces in found.items()}
+
+    return run
+
+
+def random_network(name: str = "lightm-unet", in_channels: int = 1, out_channels: int = 2, **options):
+    """A network whose weights are as float16 stores them, and none of which is still at a round initial value."""
+    torch.manual_seed(7)
+    model = build_model(name, 2, in_channels, out_channels, **options).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim <= 1:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+            else:
+                parameter.mul_(1.5)
+    return halved(model)
+
+
+def halved(model):
+    """A copy of a network with its weights rounded to float16."""
+    model = copy.deepcopy(model).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.half().float())
+    return model
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """A running Chromium without a network."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: install chromium to use the exported page as a reader does")
+    with Browser(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
