@@ -16,13 +16,9 @@ RECORD_FILE = "record.json"
 
 
 def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
-    """The best network of a run folder with its card. LightMError: no run folder, or none of pictures."""
+    """The best network of a run folder with its card. LightMError: no run folder, or a damaged one."""
     predictor = Predictor(run, device="cpu")
     config, task = predictor.config, predictor.task
-    if task["spatial_dims"] != 2:
-        raise LightMError(
-            f"{run} segments {task['spatial_dims']}D volumes, and a page shows pictures: export a run on 2D data."
-        )
     record = _record(Path(run))
     data = record.get("data", {})
     trained_on = data.get("source") or f"the data set {config.data.name}"

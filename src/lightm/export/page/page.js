@@ -6,7 +6,7 @@
   const { classes, lead } = network.network;
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
   const state = { id: 0, name: "", shown: null, result: null, file: null, ready: false };
-  const COLOURS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7"]; // Okabe and Ito's, told apart by all
+  const COLOURS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7"]; // Okabe and Ito's
   const colourOf = (k) => COLOURS[(k - 1) % COLOURS.length];
   const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
   const show = (id, yes = true) => ($(id).hidden = !yes);
@@ -47,7 +47,8 @@
     try {
       const module = fromBase64($("module").textContent);
       if (!globalThis.WebAssembly || !WebAssembly.validate(module) || !globalThis.DecompressionStream) {
-        throw new Error("This browser is too old for the page, which needs WebAssembly with SIMD: use Chrome or Edge 91, Firefox 113, Safari 16.4 or newer.");
+        const remedy = "use Chrome or Edge 91, Firefox 113, Safari 16.4 or newer";
+        throw new Error(`This browser is too old for the page, which needs WebAssembly with SIMD: ${remedy}.`);
       }
       let weights;
       try {
@@ -172,7 +173,9 @@
       for (let y = 0; y < H; y++) {
         for (let x = 0; x < W; x++) {
           const i = y * W + x;
-          for (const j of [x ? i - 1 : i, y ? i - W : i]) if (labels[j] !== labels[i]) mark(x, y, labels[i] || labels[j]);
+          for (const j of [x ? i - 1 : i, y ? i - W : i]) {
+            if (labels[j] !== labels[i]) mark(x, y, labels[i] || labels[j]);
+          }
         }
       }
       return (i) => (edge[i] ? [rgbOf[edge[i]], 1] : null);
@@ -201,7 +204,7 @@
       image.data[4 * i + 3] = 255;
     }
     canvas.getContext("2d").putImageData(image, 0, 0);
-    const what = { none: "without overlay", area: "with the areas", outline: "with outlines", probability: "with probabilities" };
+    const what = { none: "alone", area: "with areas", outline: "with outlines", probability: "with probabilities" };
     const shares = state.result && classes.slice(1).map((name, k) => `${name} ${percent(state.result.shares[k + 1])}`);
     canvas.setAttribute("aria-label", `${state.name} ${shares ? `${what[view()]}; ${shares.join(", ")} of it` : ""}`);
     show("choose", Boolean(shares) && view() === "probability" && classes.length > 2);

@@ -41,7 +41,8 @@ lightm.readPicture = async (file, shrink) => {
   if (size && size[0] * size[1] > lightm.MOST_PIXELS && !shrink) {
     const millions = (pixels) => `${(pixels / 1e6).toFixed(0)} million`;
     const limit = millions(lightm.MOST_PIXELS);
-    return { tooLarge: `${name} has ${size[0]} x ${size[1]} pixels, ${millions(size[0] * size[1])}; the limit is ${limit}.` };
+    const [width, height] = size;
+    return { tooLarge: `${name} has ${width} x ${height} pixels, ${millions(width * height)}; the limit is ${limit}.` };
   }
   try {
     if (kind === "PNG" && !shrink) return { ...(await lightm.decodePng(bytes)), notes: [] };
@@ -65,7 +66,7 @@ lightm.decodeByBrowser = async (file, name, shrink) => {
     throw new Error(`${name} is no picture that this browser can read, or it is damaged: give a PNG or JPEG file.`);
   }
   const { width, height } = bitmap;
-  if (width * height > lightm.MOST_PIXELS) throw new Error(`${name} is too large for this page: save a smaller picture.`);
+  if (width * height > lightm.MOST_PIXELS) throw new Error(`${name} is too large for this page: save a smaller one.`);
   if (shrink) notes.push(`The picture was reduced to ${width} x ${height} pixels, and so is its mask.`);
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);

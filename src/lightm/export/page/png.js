@@ -6,7 +6,9 @@ var lightm = globalThis.lightm || (globalThis.lightm = {});
 lightm.PNG_SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 
 // Samples a pixel and allowed depths, by colour type: gray, RGB, palette, gray + alpha, RGBA.
-lightm.PNG_TYPES = { 0: [1, [1, 2, 4, 8, 16]], 2: [3, [8, 16]], 3: [1, [1, 2, 4, 8]], 4: [2, [8, 16]], 6: [4, [8, 16]] };
+lightm.PNG_TYPES = {
+  0: [1, [1, 2, 4, 8, 16]], 2: [3, [8, 16]], 3: [1, [1, 2, 4, 8]], 4: [2, [8, 16]], 6: [4, [8, 16]],
+};
 
 // Adam7: the first pixel of each pass and the steps to the next, [x, y, dx, dy].
 lightm.PNG_PASSES = [
@@ -41,7 +43,8 @@ lightm.readPngChunks = (bytes) => {
     at += 12 + length;
   }
   const known = header && lightm.PNG_TYPES[header.type];
-  if (!known || !known[1].includes(header.depth) || !header.width || !header.height) throw new Error("its header is wrong");
+  const right = known && known[1].includes(header.depth) && header.width && header.height;
+  if (!right) throw new Error("its header is wrong");
   if (header.type === 3 && !palette) throw new Error("its palette is missing");
   return { ...header, palette, data };
 };

@@ -4,7 +4,7 @@
 var lightm = globalThis.lightm || (globalThis.lightm = {});
 
 // Planes as the network takes them: {planes, colour}. Three equal planes are gray saved as colour; others become gray
-// by Pillow's formula, if the network takes one channel. A gray picture fills every channel of a network that takes three.
+// by Pillow's formula, if the network takes one channel. Gray fills all channels of a network that takes more.
 lightm.toChannels = (planes, channels) => {
   const same = planes.every((plane) => plane.every((value, i) => value === planes[0][i]));
   if (planes.length === channels && channels > 1) return { planes, colour: !same };

@@ -1,11 +1,12 @@
 "use strict";
-// What the page asks for and what it is told. The same functions serve inside a worker and, where a browser allows none,
-// on the page itself.
+// What the page asks for and what it is told. The same functions serve inside a worker and, where a browser allows
+// none, on the page itself.
 //
-//   asked: open {module, description, weights}   told: ready {} or failed {message}
-//          picture {id, file, shrink}                  picture {id, view, notes}, progress {id, share}, result {id, ...},
-//                                                      too large {id, message}, failed {id, message}
+//   asked: open {module, description, weights}   told: ready {}
+//          picture {id, file, shrink}                  picture {id, gray, ...}, progress {id, share}, result {id, ...},
+//                                                      or "too large" {id, message}
 //          mask {}                                     mask {blob}
+//   Whatever goes wrong is told as failed {id, message}.
 var lightm = globalThis.lightm || (globalThis.lightm = {});
 
 lightm.VIEW = 1024; // the longer side of what the page shows, in pixels
@@ -29,7 +30,8 @@ lightm.service = (tell, rest) => {
       if (colour && channels === 1) notes.push("The picture has colours: the network was given its shades of gray.");
       const factor = Math.min(1, lightm.VIEW / Math.max(width, height));
       const view = [height, width].map((side) => Math.max(1, Math.round(side * factor))); // H, W
-      tell({ type: "picture", id, notes, width, height, view, gray: lightm.visible(planes[0], height, width, view, top) });
+      const gray = lightm.visible(planes[0], height, width, view, top);
+      tell({ type: "picture", id, notes, width, height, view, gray });
 
       const [h, w] = network.size;
       const input = planes.map((plane) => {
@@ -47,7 +49,9 @@ lightm.service = (tell, rest) => {
       }
       const result = step.value;
       const seconds = (performance.now() - started) / 1000;
-      if (!result.logits.every(Number.isFinite)) throw new Error("The network's answer is not a number: its weights are damaged.");
+      if (!result.logits.every(Number.isFinite)) {
+        throw new Error("The network's answer is not a number: give another picture, or get this page again.");
+      }
       const { labels, counts } = lightm.labels(result, height, width);
       mask = { labels, width, height };
       tell({
@@ -70,14 +74,13 @@ lightm.service = (tell, rest) => {
     try {
       await answers[message.type](message);
     } catch (error) {
-      const memory = error instanceof RangeError;
-      const text = memory ? "This device has too little memory for that: close other pages, or give a smaller picture." : error.message;
-      tell({ type: "failed", id: message.id, message: text });
+      const memory = "This device has too little memory for that: close other pages, or give a smaller picture.";
+      tell({ type: "failed", id: message.id, message: error instanceof RangeError ? memory : error.message });
     }
   };
 };
 
-// A plane as 8 bits of gray at the size of the view. 8-bit pictures keep their shades; of 16 bits the used part is shown.
+// A plane as 8 bits of gray at the size of the view. 8-bit pictures keep their shades; of 16 bits the used part shows.
 lightm.visible = (plane, H, W, [h, w], top) => {
   let [low, high] = [0, 255];
   if (top > 255) {

@@ -43,7 +43,9 @@ lightm.Engine = class {
   //   adjustment false makes their adjustment factors s, and the decoder's s', 1
   *run(image, H, W, options = {}) {
     const { step, in_channels: channels } = this.description;
-    if (H % step || W % step || H < step || W < step) throw new Error(`The size ${H} x ${W} must be divisible by ${step}.`);
+    if (H % step || W % step || !(H > 0 && W > 0)) {
+      throw new Error(`The size ${H} x ${W} must be divisible by ${step}: pad or resize the picture.`);
+    }
     if (image.length !== channels || image.some((plane) => plane.length !== H * W)) {
       throw new Error(`The network takes ${channels} channels of ${H} x ${W} values.`);
     }
@@ -158,7 +160,8 @@ lightm.Placer = class {
   rvm({ at, channels, dwconv, directions, states, rank }) {
     const mixer = `${at}.mixer`;
     // x_proj's outputs are dt (R), B (N) and C (N); each starts at a multiple of 4, so zeros go in between
-    const part = (start, count) => Array.from({ length: lightm.padded(count) }, (_, i) => (i < count ? start + i : null));
+    const part = (start, count) =>
+      Array.from({ length: lightm.padded(count) }, (_, i) => (i < count ? start + i : null));
     const rows = [...part(0, rank), ...part(rank, states), ...part(rank + states, states)];
     return {
       normIn: this.norm(`${at}.norm_in`),

@@ -84,7 +84,8 @@ lightm.fromHalf = (halves) => {
 // A network's tensors by name, read out of the flat block of bytes that comes with its description.
 lightm.Weights = class {
   constructor(description, bytes) {
-    const wrong = (why) => new Error(`The network's weights are damaged (${why}): get this page again from its source.`);
+    const remedy = "get this page again from its source";
+    const wrong = (why) => new Error(`The network's weights are damaged (${why}): ${remedy}.`);
     if (bytes.byteLength !== description.bytes) {
       throw wrong(`${bytes.byteLength} bytes where ${description.bytes} belong`);
     }

@@ -192,7 +192,7 @@ lightm.Run = class {
       if (k === 0 && !straight) kernels.clear(y, H * W * Dp);
       kernels.clear(h, Dp * Np);
       const label = (what) => `${name}: ${what}${ssms.length > 1 ? ` ${k}` : ""}`;
-      const keeps = [this.wanted(label("delta"), H, W, D), this.wanted(label("B"), H, W, N), this.wanted(label("C"), H, W, N)];
+      const keeps = [["delta", D], ["B", N], ["C", N]].map(([what, C]) => this.wanted(label(what), H, W, C));
       for (const { start, stride, count, done } of lightm.walk(direction, H, W)) {
         const steps = this.chunks(count, 0, 0, (t, n) => {
           const first = start + t * stride;

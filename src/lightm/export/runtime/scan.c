@@ -9,8 +9,8 @@ EXPORT void step_size(float *delta, const float *bias, float scale, int T, int D
 
 /* h <- exp(delta A) h + delta u B, y = C h + skip u, over T tokens.
 
-u, delta, y: (T, D). BC: token t's B is at BC + t * ld, its C at BC + t * ld + N. A: (D / 4, N, 4), times log2(e), so that
-exp is 2^x. h: (D / 4, N, 4), the state that one chunk hands to the next. skip: (D), the parameter D of the paper.
+u, delta, y: (T, D). BC: token t's B is at BC + t * ld, its C at BC + t * ld + N. A: (D / 4, N, 4), times log2(e), so
+that exp is 2^x. h: (D / 4, N, 4), the state that one chunk hands to the next. skip: (D), the parameter D of the paper.
 N must be a multiple of 4.
 
 Lanes are channels. Four states of four channels stay in registers while all tokens of the chunk go by; y is summed up
