@@ -7,8 +7,8 @@ The weights are random (the time does not depend on them), the pictures phantoms
 timed --runs times; medians are printed. Memory is the peak of the page's process, the browser's own part included.
 
 With --ort, a folder of onnxruntime-web (npm install onnxruntime-web), and --onnx, a file of the same network with one
-input (1, C, H, W), both runtimes take turns in the same page. onnxruntime-web gets one thread: a page from a disk has no
-more. Its files are put into the page, since such a page may fetch nothing.
+input (1, C, H, W), both runtimes take turns in the same page. onnxruntime-web gets one thread: a page from a disk has
+no more. Its files are put into the page, since such a page may fetch nothing.
 """
 
 import argparse
@@ -30,8 +30,13 @@ from lightm.data.transforms import preprocess
 from lightm.export import Card, export_html
 from lightm.models import build_model
 
+BYTES = """(id) => {
+    const letters = atob(document.getElementById(id).textContent), found = new Uint8Array(letters.length);
+    for (let i = 0; i < found.length; i++) found[i] = letters.charCodeAt(i);
+    return found;
+}"""
 OPEN = """(async () => {
-    const bytes = (id) => Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+    const bytes = BYTES;
     const network = JSON.parse(document.getElementById("network").textContent);
     globalThis.engine = await lightm.Engine.open(bytes("module"), network, bytes("weights"));
 })()"""
@@ -41,7 +46,7 @@ RUN = """(() => {
     return {seconds: (performance.now() - started) / 1000, bytes: result.bytes};
 })()"""
 OPEN_ORT = """(async () => {
-    const bytes = (id) => Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+    const bytes = BYTES;
     ort.env.wasm.numThreads = 1;
     ort.env.wasm.wasmBinary = bytes("ort-wasm").buffer;
     if (document.getElementById("ort-loader")) {
@@ -88,10 +93,10 @@ def _measure(page: Page, model: torch.nn.Module, size: int, args: argparse.Names
     page.run(
         f"globalThis.picture = new Float32Array(Uint8Array.from(atob('{code}'), (c) => c.charCodeAt(0)).buffer); 0"
     )
-    page.run(OPEN)
+    page.run(OPEN.replace("BYTES", BYTES))
     runners = {"lightm": RUN.replace("SIZE", str(size))}
     if args.ort:
-        page.run(OPEN_ORT)
+        page.run(OPEN_ORT.replace("BYTES", BYTES))
         runners["onnxruntime-web"] = RUN_ORT.replace("SIZE", str(size))
     times = {name: [] for name in runners}
     for turn in range(args.runs + 1):
@@ -101,6 +106,7 @@ def _measure(page: Page, model: torch.nn.Module, size: int, args: argparse.Names
                 times[name].append(answer["seconds"])
             if name == "lightm":
                 bytes_held = answer["bytes"]
+    peak = _peak_megabytes(page)  # before the logits are taken out of the page, which needs memory of its own
     logits = np.array(page.run("Array.from(result.logits)")).reshape(size, size, 2)
     with torch.no_grad():
         expected = model(image[None])[0].movedim(0, -1).numpy()
@@ -111,7 +117,7 @@ def _measure(page: Page, model: torch.nn.Module, size: int, args: argparse.Names
         "largest difference from PyTorch": float(abs(logits - expected).max()),
         "other labels": int((logits.argmax(-1) != expected.argmax(-1)).sum()),
         "module's memory, MB": round(bytes_held / 1e6, 1),
-        "page's process, peak MB": _peak_megabytes(page),
+        "page's process, peak MB": peak,
     }
     if args.ort:
         other = np.array(page.run("Array.from(answer.data)")).reshape(2, size, size)

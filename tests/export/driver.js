@@ -41,7 +41,7 @@ const tasks = {
       try {
         const { width, height, planes, top } = await lightm.decodePng(new Uint8Array(fs.readFileSync(path)));
         answers.push({ width, height, channels: planes.length, top });
-        parts.push(...planes);
+        parts.push(...planes.map((plane) => Float32Array.from(plane)));
       } catch (error) {
         answers.push({ error: error.message });
       }

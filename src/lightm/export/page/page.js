@@ -19,7 +19,12 @@
 
   // ---- the service ------------------------------------------------------------------------------------------------
 
-  const fromBase64 = (text) => Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
+  function fromBase64(text) {
+    const letters = atob(text.trim());
+    const bytes = new Uint8Array(letters.length); // Uint8Array.from would make a string of each letter first
+    for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+    return bytes;
+  }
 
   function connect() {
     try {
@@ -27,7 +32,8 @@
       const worker = new Worker(URL.createObjectURL(source));
       worker.onmessage = (event) => told(event.data);
       worker.onerror = connectHere; // a browser that allows no worker from a file, or one whose worker broke down
-      ask = (message) => worker.postMessage(message);
+      // what is decoded for the worker is handed over, not copied
+      ask = (message) => worker.postMessage(message, message.weights ? [message.weights.buffer] : []);
     } catch {
       return connectHere();
     }
@@ -158,10 +164,10 @@
 
   const view = () => document.querySelector("input[name=view]:checked").value;
 
-  // Each painter gives the colour of pixel i and how much of it covers the picture, or null.
+  // Each painter gives two arrays (H, W): the class whose colour a pixel gets, and how much of it, 0 to 255.
   const painters = {
-    none: () => () => null,
-    area: ({ labels }) => (i) => (labels[i] ? [rgbOf[labels[i]], 0.6] : null),
+    none: (_, W, H) => [new Uint8Array(W * H), new Uint8Array(W * H)],
+    area: ({ labels }) => [labels, labels.map((k) => (k ? 150 : 0))],
     outline({ labels }, W, H) {
       const thick = Math.max(1, Math.round(Math.max(W, H) / 500)); // to either side of the border
       const edge = new Uint8Array(W * H);
@@ -178,14 +184,14 @@
           }
         }
       }
-      return (i) => (edge[i] ? [rgbOf[edge[i]], 1] : null);
+      return [edge, edge.map((k) => (k ? 255 : 0))];
     },
-    probability({ probabilities }) {
+    probability({ probabilities }, W, H) {
       const k = Number($("class").value);
-      return (i) => [rgbOf[k], probabilities[k][i] / 255];
+      return [new Uint8Array(W * H).fill(k), probabilities[k]];
     },
   };
-  const rgbOf = [null, ...classes.slice(1).map((_, k) => rgb(colourOf(k + 1)))];
+  const rgbOf = [[0, 0, 0], ...classes.slice(1).map((_, k) => rgb(colourOf(k + 1)))];
 
   function draw() {
     const { gray, H, W } = state.shown;
@@ -193,14 +199,11 @@
     if (canvas.width !== W || canvas.height !== H) Object.assign(canvas, { width: W, height: H });
     canvas.style.width = `min(100%, ${Math.max(W, 512)}px)`; // small pictures are shown larger
     const opacity = $("opacity").value / 100;
-    const paint = state.result ? painters[view()](state.result, W, H) : painters.none();
+    const [painted, covers] = painters[state.result ? view() : "none"](state.result, W, H);
     const image = new ImageData(W, H);
     for (let i = 0; i < W * H; i++) {
-      const painted = paint(i);
-      const cover = painted ? opacity * painted[1] : 0;
-      for (let c = 0; c < 3; c++) {
-        image.data[4 * i + c] = painted ? gray[i] * (1 - cover) + painted[0][c] * cover : gray[i];
-      }
+      const cover = (opacity * covers[i]) / 255;
+      for (let c = 0; c < 3; c++) image.data[4 * i + c] = gray[i] * (1 - cover) + rgbOf[painted[i]][c] * cover;
       image.data[4 * i + 3] = 255;
     }
     canvas.getContext("2d").putImageData(image, 0, 0);

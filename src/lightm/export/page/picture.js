@@ -72,6 +72,6 @@ lightm.decodeByBrowser = async (file, name, shrink) => {
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   const { data } = context.getImageData(0, 0, width, height); // RGBA
-  const planes = [0, 1, 2].map((c) => new Float32Array(width * height).map((_, i) => data[4 * i + c]));
+  const planes = [0, 1, 2].map((c) => new Uint8Array(width * height).map((_, i) => data[4 * i + c]));
   return { width, height, planes, top: 255, notes };
 };

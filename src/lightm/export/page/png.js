@@ -49,15 +49,16 @@ lightm.readPngChunks = (bytes) => {
   return { ...header, palette, data };
 };
 
-// -> {width, height, planes: one or three Float32Arrays (height, width), top: the largest value of the format}
+// -> {width, height, planes: one or three arrays of whole numbers (height, width), top: the format's largest value}
 lightm.decodePng = async (bytes) => {
   const { width, height, depth, type, interlaced, palette, data } = lightm.readPngChunks(bytes);
   const samples = lightm.PNG_TYPES[type][0];
   const raw = await lightm.through(new DecompressionStream("deflate"), new Blob(data));
   const passes = interlaced ? lightm.PNG_PASSES : [[0, 0, 1, 1]];
   const colour = type === 2 || type === 3 || type === 6;
-  const planes = Array.from({ length: colour ? 3 : 1 }, () => new Float32Array(width * height));
   const wide = depth === 16 && type === 0; // Pillow keeps 16 bits of gray alone and the upper 8 of everything else
+  const Plane = wide ? Uint16Array : Uint8Array;
+  const planes = Array.from({ length: colour ? 3 : 1 }, () => new Plane(width * height));
   const bytesPerPixel = Math.max(1, (samples * depth) >> 3);
   const scale = type === 3 ? 1 : { 1: 255, 2: 85, 4: 17 }[depth] || 1;
   let at = 0;

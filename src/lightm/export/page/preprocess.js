@@ -32,7 +32,7 @@ lightm.windows = (from, to) => {
 
 // (H, W) -> (h, w), as F.interpolate(mode="bilinear", antialias=True): along the rows first.
 lightm.resize = (plane, H, W, h, w) => {
-  if (H === h && W === w) return plane;
+  if (H === h && W === w) return Float32Array.from(plane);
   const narrow = new Float32Array(H * w);
   lightm.windows(W, w).forEach(({ first, weights }, x) => {
     for (let y = 0; y < H; y++) {
