@@ -37,8 +37,20 @@ lightm.Memory = class {
   }
 
   give(at) {
-    const piece = { at, bytes: this.sizes.get(at) };
+    this.putBack({ at, bytes: this.sizes.get(at) });
     this.sizes.delete(at);
+  }
+
+  // Keeps the first floats of a piece and takes the rest back.
+  shrink(at, floats) {
+    const bytes = Math.ceil((floats * 4) / 64) * 64;
+    const rest = { at: at + bytes, bytes: this.sizes.get(at) - bytes };
+    if (rest.bytes <= 0) return;
+    this.sizes.set(at, bytes);
+    this.putBack(rest);
+  }
+
+  putBack(piece) {
     this.free.push(piece);
     this.free.sort((a, b) => a.at - b.at);
     for (let i = this.free.length - 1; i > 0; i--) {
@@ -69,14 +81,14 @@ lightm.Memory = class {
 
 // IEEE 754 half precision -> Float32Array.
 lightm.fromHalf = (halves) => {
+  const powers = Float64Array.from({ length: 31 }, (_, exponent) => 2 ** (Math.max(exponent, 1) - 25));
   const out = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) {
     const sign = halves[i] & 0x8000 ? -1 : 1;
     const exponent = (halves[i] >> 10) & 31;
     const fraction = halves[i] & 1023;
-    if (exponent === 0) out[i] = sign * fraction * 2 ** -24;
-    else if (exponent === 31) out[i] = fraction ? NaN : sign * Infinity;
-    else out[i] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+    if (exponent === 31) out[i] = fraction ? NaN : sign * Infinity;
+    else out[i] = sign * (fraction + (exponent ? 1024 : 0)) * powers[exponent];
   }
   return out;
 };

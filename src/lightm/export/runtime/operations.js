@@ -49,6 +49,10 @@ lightm.Run = class {
     this.kernels.linear(x, ldx, panels, bias, out, ldo, T, C, K);
   }
 
+  copy(from, to, T, C) {
+    this.kernels.gather(from, 1, to, T, C);
+  }
+
   // Calls each(first token, tokens) for the chunks of a sequence; yields now and then.
   *chunks(L, from, to, each) {
     for (let t = 0; t < L; t += lightm.CHUNK) {
@@ -59,20 +63,23 @@ lightm.Run = class {
 
   // ---- operations -------------------------------------------------------------------------------------------------
 
-  // Depthwise 3 x 3 convolution of every row; each(y, row) gets the row's result (W, C).
+  // Depthwise 3 x 3 convolution of every row; each(y, row) gets the row's result (W, C), which it may put in the place
+  // of the input's row y: the row above is kept aside.
   *convolve({ filters, bias }, { at, H, W, C }, activate, each) {
-    const rowBytes = W * lightm.padded(C) * 4;
-    const zeros = this.memory.take(rowBytes / 4);
-    const row = this.memory.take(rowBytes / 4);
-    this.kernels.clear(zeros, rowBytes / 4);
+    const Cp = lightm.padded(C);
+    const rowBytes = W * Cp * 4;
+    const [zeros, up, row] = [0, 1, 2].map(() => this.memory.take(W * Cp));
+    this.kernels.clear(zeros, W * Cp);
+    this.kernels.clear(up, W * Cp);
     for (let y = 0; y < H; y++) {
-      const [up, down] = [y ? at + (y - 1) * rowBytes : zeros, y + 1 < H ? at + (y + 1) * rowBytes : zeros];
-      this.kernels.conv3x3_row(up, at + y * rowBytes, down, filters, bias, row, W, lightm.padded(C), activate);
+      const mid = at + y * rowBytes;
+      const down = y + 1 < H ? mid + rowBytes : zeros;
+      this.kernels.conv3x3_row(up, mid, down, filters, bias, row, W, Cp, activate);
+      this.copy(mid, up, W, Cp);
       each(y, row);
       if (y % 16 === 0) yield y / H;
     }
-    this.memory.give(row);
-    this.memory.give(zeros);
+    for (const piece of [zeros, up, row]) this.memory.give(piece);
   }
 
   *dwconv(layer, volume, { out }) {
@@ -140,78 +147,84 @@ lightm.Run = class {
 
     const [a, b] = [memory.take(T * Cp), memory.take(T * Cp)]; // scratch, a chunk each
     const [z, w] = [memory.take(T * Dp), memory.take(T * Dp)];
-    const before = memory.take(L * Dp); // the convolution's input, and later y
+    const u = memory.take(L * Dp);
     yield* this.chunks(L, 0, 0.15, (t, n) => {
       norm(layer.normIn, x + t * Cp * 4, a, n, C); // (T, C)
-      this.linear(layer.inProj, a, Cp, before + t * Dp * 4, Dp, n); // (T, D)
+      this.linear(layer.inProj, a, Cp, u + t * Dp * 4, Dp, n); // (T, D)
     });
-    const u = memory.take(L * Dp);
     if (operation.dwconv === "spatial") {
-      const grid = { at: before, H, W, C: D };
-      yield* this.convolve(layer.conv, grid, 1, (y, row) => kernels.gather(row, 1, u + y * W * Dp * 4, W, Dp));
+      yield* this.convolve(layer.conv, { at: u, H, W, C: D }, 1, (row, result) => {
+        this.copy(result, u + row * W * Dp * 4, W, Dp);
+      });
     } else {
-      kernels.causal_conv(before, layer.conv.filters, layer.conv.bias, u, L, Dp);
+      kernels.causal_conv(u, layer.conv.filters, layer.conv.bias, u, L, Dp);
     }
     this.put(this.wanted(`${name}: u`, H, W, D), 0, 1, u, Dp, L);
-    yield* this.ssms(layer.ssms, operation, u, before, H, W);
-    memory.give(u);
-    this.put(this.wanted(`${name}: y`, H, W, D), 0, 1, before, Dp, L);
+    const y = yield* this.ssms(layer.ssms, operation, u, H, W); // u's memory is y's now, or given back
+    this.put(this.wanted(`${name}: y`, H, W, D), 0, 1, y, Dp, L);
 
-    const next = memory.take(L * Kp);
+    // A chunk of the result may stand where its y stood, if it is no wider: y is not needed any more.
+    const next = Kp <= Dp ? y : memory.take(L * Kp);
     const gate = this.wanted(`${name}: gate`, H, W, D);
     const s = layer.s && this.options.adjustment ? layer.s : layer.ones;
     yield* this.chunks(L, 0.6, 1, (t, n) => {
       norm(layer.normIn, x + t * Cp * 4, a, n, C);
       this.linear(layer.gateProj, a, Cp, z, Dp, n); // (T, D)
       this.put(gate, t, 1, z, Dp, n);
-      kernels.gated_norm(before + t * Dp * 4, z, layer.norm.weight, layer.norm.bias, w, n, Dp, D);
+      kernels.gated_norm(y + t * Dp * 4, z, layer.norm.weight, layer.norm.bias, w, n, Dp, D);
       this.linear(layer.outProj, w, Dp, b, Cp, n); // (T, C)
       if (operation.residual && this.options.residual) kernels.add_scaled(b, x + t * Cp * 4, s, n, Cp);
       norm(layer.normOut, b, a, n, C);
       this.linear(layer.proj, a, Cp, next + t * Kp * 4, Kp, n); // (T, C_out)
     });
-    for (const at of [a, b, z, w, before]) memory.give(at);
+    for (const at of [a, b, z, w]) memory.give(at);
     this.release(x);
+    if (next === y) memory.shrink(y, L * Kp);
+    else memory.give(y);
     const result = { at: next, H, W, C: out };
     this.keepVolume(name, result);
     return result;
   }
 
-  // The selective SSMs, one for each direction: y (L, D) = the sum of what they make of u (L, D).
-  *ssms(ssms, { inner: D, states: N, rank: R, name }, u, y, H, W) {
+  // The selective SSMs, one for each direction: the sum y (L, D) of what they make of u (L, D). A single one that reads
+  // row by row puts y in the place of u; others need u to the end.
+  *ssms(ssms, { inner: D, states: N, rank: R, name }, u, H, W) {
     const [Dp, Np, Rp] = [D, N, R].map(lightm.padded);
     const ld = Rp + 2 * Np;
     const T = lightm.CHUNK;
     const { kernels, memory } = this;
+    const inPlace = ssms.length === 1 && this.options.directions[0] === 0;
+    const y = inPlace ? u : memory.take(H * W * Dp);
+    if (!inPlace) kernels.clear(y, H * W * Dp);
     const scratch = [T * ld, T * Dp, T * Dp, T * Dp, Dp * Np].map((floats) => memory.take(floats));
     const [parts, delta, chunkU, chunkY, h] = scratch;
     for (let k = 0; k < ssms.length; k++) {
       const ssm = ssms[k];
-      const direction = this.options.directions[k];
-      const straight = direction === 0 && k === 0; // then chunks are read and written where they lie
-      if (k === 0 && !straight) kernels.clear(y, H * W * Dp);
       kernels.clear(h, Dp * Np);
       const label = (what) => `${name}: ${what}${ssms.length > 1 ? ` ${k}` : ""}`;
       const keeps = [["delta", D], ["B", N], ["C", N]].map(([what, C]) => this.wanted(label(what), H, W, C));
-      for (const { start, stride, count, done } of lightm.walk(direction, H, W)) {
-        const steps = this.chunks(count, 0, 0, (t, n) => {
+      for (const { start, stride, count, done } of lightm.walk(this.options.directions[k], H, W)) {
+        const steps = this.chunks(count, 0, 1, (t, n) => {
           const first = start + t * stride;
-          const from = straight ? u + first * Dp * 4 : chunkU;
-          const to = straight ? y + first * Dp * 4 : chunkY;
-          if (!straight) kernels.gather(u + first * Dp * 4, stride, chunkU, n, Dp);
+          const place = first * Dp * 4;
+          if (!inPlace) kernels.gather(u + place, stride, chunkU, n, Dp);
+          const from = inPlace ? u + place : chunkU;
           this.linear(ssm.xProj, from, Dp, parts, ld, n); // (T, R + N + N)
           this.linear(ssm.dtProj, parts, ld, delta, Dp, n); // (T, D)
           kernels.step_size(delta, ssm.dtBias, this.options.deltaScale, n, Dp);
-          kernels.scan(from, delta, ssm.A, parts + Rp * 4, ld, ssm.D, h, to, n, Dp, Np);
-          if (!straight) kernels.scatter_add(y + first * Dp * 4, stride, chunkY, n, Dp);
+          kernels.scan(from, delta, ssm.A, parts + Rp * 4, ld, ssm.D, h, chunkY, n, Dp, Np);
+          if (inPlace) this.copy(chunkY, y + place, n, Dp);
+          else kernels.scatter_add(y + place, stride, chunkY, n, Dp);
           [[delta, Dp], [parts + Rp * 4, ld], [parts + (Rp + Np) * 4, ld]].forEach(([at, width], i) =>
             this.put(keeps[i], first, stride, at, width, n),
           );
         });
-        for (const _ of steps) yield 0.2 + (0.4 * (k + done)) / ssms.length;
+        for (const share of steps) yield 0.2 + (0.4 * (k + done + (share * count) / (H * W))) / ssms.length;
       }
     }
     scratch.forEach((at) => memory.give(at));
+    if (!inPlace) memory.give(u);
+    return y;
   }
 };
 

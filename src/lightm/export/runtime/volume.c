@@ -20,9 +20,9 @@ EXPORT void conv3x3_row(const float *up, const float *mid, const float *down, co
 }
 
 /* Mamba's convolution with SiLU: each token sees itself and the 3 before it. x: (L, C), before it there are
-zeros. weight: (4, C), the latest token last. */
+zeros. weight: (4, C), the latest token last. From the last token to the first, so that out may be x. */
 EXPORT void causal_conv(const float *x, const float *weight, const float *bias, float *out, int L, int C) {
-    for (int t = 0; t < L; t++)
+    for (int t = L - 1; t >= 0; t--)
         for (int c = 0; c < C; c += LANES) {
             v4 sum = load(bias + c);
             for (int back = 0; back < 4 && back <= t; back++)
