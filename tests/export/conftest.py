@@ -1,6 +1,5 @@
 """What the tests of the exported page share: networks, node, and Chromium."""
 
-import copy
 import json
 import shutil
 import subprocess
@@ -13,7 +12,6 @@ from browser import CHROMIUM, Browser
 
 from lightm.export import describe
 from lightm.export.html import RUNTIME, runtime_sources
-from lightm.models import build_model
 
 NODE = shutil.which("node")
 DRIVER = Path(__file__).with_name("driver.js")
@@ -66,28 +64,6 @@ def engine(node, tmp_path):
         return {name: np.stack(pieces) for name, pieces in found.items()}
 
     return run
-
-
-def random_network(name: str = "lightm-unet", in_channels: int = 1, out_channels: int = 2, **options):
-    """A network whose weights are as float16 stores them, and none of which is still at a round initial value."""
-    torch.manual_seed(7)
-    model = build_model(name, 2, in_channels, out_channels, **options).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim <= 1:
-                parameter.add_(0.3 * torch.randn_like(parameter))
-            else:
-                parameter.mul_(1.5)
-    return halved(model)
-
-
-def halved(model):
-    """A copy of a network with its weights rounded to float16."""
-    model = copy.deepcopy(model).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(parameter.half().float())
-    return model
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from conftest import random_network
+from networks import random_network
 
 from lightm.errors import LightMError
 from lightm.export import Card, describe, export_html

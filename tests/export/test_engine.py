@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import halved, random_network
+from networks import halved, random_network
 
 from lightm.data.phantoms import PhantomCXR
 from lightm.data.transforms import preprocess

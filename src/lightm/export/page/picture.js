@@ -2,7 +2,8 @@
 // A file that somebody gave: what it is, whether it can be used, and its values. Errors are sentences for the page.
 var lightm = globalThis.lightm || (globalThis.lightm = {});
 
-lightm.MOST_PIXELS = 24e6; // as many as a phone holds in memory several times over
+// A phone holds as many several times over. What the browser decodes goes through a canvas: 16 million on iOS.
+lightm.mostPixels = (kind) => (kind === "PNG" ? 24e6 : 16e6);
 lightm.SHRUNK_WIDTH = 3000;
 
 lightm.kindOf = (bytes) => {
@@ -38,9 +39,9 @@ lightm.readPicture = async (file, shrink) => {
     throw new Error(`${name} is a ${kind} file, which this page can't read: save the image as PNG and give that.`);
   }
   const size = lightm.headerSize(bytes, kind);
-  if (size && size[0] * size[1] > lightm.MOST_PIXELS && !shrink) {
+  if (size && size[0] * size[1] > lightm.mostPixels(kind) && !shrink) {
     const millions = (pixels) => `${(pixels / 1e6).toFixed(0)} million`;
-    const limit = millions(lightm.MOST_PIXELS);
+    const limit = millions(lightm.mostPixels(kind));
     const [width, height] = size;
     return { tooLarge: `${name} has ${width} x ${height} pixels, ${millions(width * height)}; the limit is ${limit}.` };
   }
@@ -57,16 +58,19 @@ lightm.readPicture = async (file, shrink) => {
 // JPEG, and whatever else this browser knows. It turns the picture as its EXIF orientation says.
 lightm.decodeByBrowser = async (file, name, shrink) => {
   const notes = [];
-  const options = { imageOrientation: "from-image", premultiplyAlpha: "none", colorSpaceConversion: "none" };
-  if (shrink) Object.assign(options, { resizeWidth: lightm.SHRUNK_WIDTH, resizeQuality: "high" });
+  const resized = shrink ? { resizeWidth: lightm.SHRUNK_WIDTH, resizeQuality: "high" } : {};
+  const exact = { imageOrientation: "from-image", premultiplyAlpha: "none", colorSpaceConversion: "none" };
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file, options);
+    bitmap = await createImageBitmap(file, { ...exact, ...resized }).catch((error) => {
+      if (error instanceof TypeError) return createImageBitmap(file, resized); // a browser without one of the options
+      throw error;
+    });
   } catch {
     throw new Error(`${name} is no picture that this browser can read, or it is damaged: give a PNG or JPEG file.`);
   }
   const { width, height } = bitmap;
-  if (width * height > lightm.MOST_PIXELS) throw new Error(`${name} is too large for this page: save a smaller one.`);
+  if (width * height > lightm.mostPixels()) throw new Error(`${name} is too large for this page: save a smaller one.`);
   if (shrink) notes.push(`The picture was reduced to ${width} x ${height} pixels, and so is its mask.`);
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);

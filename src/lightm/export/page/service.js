@@ -3,9 +3,10 @@
 // none, on the page itself.
 //
 //   asked: open {module, description, weights}   told: ready {}
-//          picture {id, file, shrink}                  picture {id, gray, ...}, progress {id, share}, result {id, ...},
+//          picture {id, file, shrink, options}         picture {id, gray, ...}, progress {id, share}, result {id, ...},
 //                                                      or "too large" {id, message}
 //          mask {}                                     mask {blob}
+//   options are those of lightm.Engine.run; what it was told to keep comes with the result as `kept`.
 //   Whatever goes wrong is told as failed {id, message}.
 var lightm = globalThis.lightm || (globalThis.lightm = {});
 
@@ -21,7 +22,7 @@ lightm.service = (tell, rest) => {
       tell({ type: "ready" });
     },
 
-    async picture({ id, file, shrink }) {
+    async picture({ id, file, shrink, options }) {
       const picture = await lightm.readPicture(file, shrink);
       if (picture.tooLarge) return tell({ type: "too large", id, message: picture.tooLarge });
       const { width, height, top, notes } = picture;
@@ -39,7 +40,7 @@ lightm.service = (tell, rest) => {
         return lightm.NORMALISE[network.normalise](small, network.window);
       });
       const started = performance.now();
-      const steps = engine.run(input, h, w);
+      const steps = engine.run(input, h, w, options);
       let step = steps.next();
       for (let told = 0; !step.done; step = steps.next()) {
         if (step.value - told < 0.01) continue;
@@ -58,7 +59,7 @@ lightm.service = (tell, rest) => {
         type: "result",
         id,
         seconds,
-        bytes: result.bytes,
+        kept: result.kept,
         shares: counts.map((count) => count / (width * height)),
         labels: lightm.labels(result, ...view).labels,
         probabilities: lightm.probabilities(result, ...view),
