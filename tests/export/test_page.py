@@ -169,17 +169,17 @@ def test_a_colour_picture_is_used_as_gray_and_that_is_said(page, tmp_path):
 
 
 def test_too_large_a_picture_is_reduced_if_the_reader_agrees(page, tmp_path):
-    Image.fromarray(np.zeros((4000, 7000), np.uint8)).save(tmp_path / "large.png")
+    Image.fromarray(np.zeros((4000, 8000), np.uint8)).save(tmp_path / "large.png")
     page.give("#file", tmp_path / "large.png")
     page.wait("!document.getElementById('question').hidden")
-    assert "7000 x 4000 pixels, 28 million; the limit is 24 million" in page.text("#question-text")
+    assert "8000 x 4000 pixels, 32 million; the limit is 24 million" in page.text("#question-text")
     page.run("document.getElementById('cancel').click()")
     assert not page.visible("#question")
     page.give("#file", tmp_path / "large.png")
     page.wait("!document.getElementById('question').hidden")
     page.press("Enter")  # the focus is on the button
     page.wait(f"{STATUS}.startsWith('Done')")
-    assert "reduced to 3000 x 1714 pixels" in page.text("#caption")
+    assert "reduced to 3000 x 1500 pixels" in page.text("#caption")
 
 
 def test_damaged_weights_and_old_browsers_get_a_sentence(chromium, exported, tmp_path):
