@@ -1,4 +1,4 @@
-"""The command line: lightm info | train | predict | evaluate | count | bench | reproduce, a module of this folder each.
+"""The command line: info, train, predict, evaluate, export, count, bench, reproduce, a module of this folder each.
 
 A command's module has `add(command)`, which declares its arguments and names the function that runs it. Such a
 function imports what is slow to import itself, so that `lightm --help` answers at once.
@@ -13,11 +13,11 @@ from difflib import get_close_matches
 
 import lightm
 from lightm.allocation import keep_freed_memory
-from lightm.cli import bench, count, evaluate, info, predict, reproduce, train
+from lightm.cli import bench, count, evaluate, export, info, predict, reproduce, train
 from lightm.cli.parser import Parser, Run
 from lightm.errors import LightMError, suggest
 
-COMMANDS = (info, train, predict, evaluate, count, bench, reproduce)  # as `lightm --help` lists them
+COMMANDS = (info, train, predict, evaluate, export, count, bench, reproduce)  # as `lightm --help` lists them
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; 130 is a shell's own for Ctrl-C
 
 

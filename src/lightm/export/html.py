@@ -68,7 +68,7 @@ def export_html(
     if not path.parent.is_dir():
         raise LightMError(f"There is no folder {path.parent}; make it, or correct the path {path}.")
     if path.exists() and not force:
-        raise LightMError(f"{path} exists already; choose another name, or replace it with force=True.")
+        raise LightMError(f"{path} exists already; choose another name, or replace it with --force (force=True).")
     if isinstance(source, nn.Module):
         if card is None:
             raise LightMError("A network alone does not say what its classes are: give export_html a card, too.")

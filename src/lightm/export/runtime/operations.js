@@ -231,6 +231,7 @@ lightm.Run = class {
 // The stretches of equally spaced tokens that a scan direction reads one after the other: 0 row by row, 1 its reverse,
 // 2 column by column, 3 the reverse of that (lightm.models.vss.to_direction). done: the share of the tokens before it.
 lightm.walk = (direction, H, W) => {
+  if (![0, 1, 2, 3].includes(direction)) throw new Error(`There is no scan direction ${direction}: give 0, 1, 2 or 3.`);
   if (direction === 0) return [{ start: 0, stride: 1, count: H * W, done: 0 }];
   if (direction === 1) return [{ start: H * W - 1, stride: -1, count: H * W, done: 0 }];
   return Array.from({ length: W }, (_, i) =>
