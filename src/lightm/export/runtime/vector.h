@@ -23,15 +23,16 @@ static inline float sum_of(v4 x) { return x[0] + x[1] + x[2] + x[3]; }
 /* 2^x for x <= 126; anything below -126 gives 2^-126, which is as good as 0. Relative error 2e-7.
 
 Adding 1.5 * 2^23 rounds x to a whole number n, which then stands in the low bits of the sum; 2^(x - n) is a minimax
-polynomial, and n is added to its exponent. */
+polynomial, and n is added to its exponent. Its first coefficient is 1 and not the 1.00000007 that would fit best: at
+small steps a state decays by factors just below 1, thousands of them, and each would be too large by the same bit. */
 static inline v4 exp2_of(v4 x) {
     x = at_least(x, -126.0f);
     v4 shifted = x + 12582912.0f;
     i4 n = (i4)shifted - 0x4B400000;
     v4 f = x - (shifted - 12582912.0f);  /* -1/2 to 1/2 */
     v4 f2 = f * f;                       /* Estrin's order: shorter chains of operations than Horner's */
-    v4 low = (0.69314697f * f + 1.00000007f) + f2 * (0.05550713f * f + 0.24022120f);
-    v4 p = low + (f2 * f2) * (0.00132765f * f + 0.00967554f);
+    v4 low = (0.693146978f * f + 1.0f) + f2 * (0.0555073374f * f + 0.240222421f);
+    v4 p = low + (f2 * f2) * (0.00132647268f * f + 0.00967151267f);
     return (v4)((i4)p + (n << 23));
 }
 
