@@ -75,7 +75,13 @@ lightm.decodeByBrowser = async (file, name, shrink) => {
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  const { data } = context.getImageData(0, 0, width, height); // RGBA
-  const planes = [0, 1, 2].map((c) => new Uint8Array(width * height).map((_, i) => data[4 * i + c]));
+  const planes = [0, 1, 2].map(() => new Uint8Array(width * height));
+  const strip = 256; // rows at a time: the whole picture as RGBA would be four more bytes a pixel
+  for (let y = 0; y < height; y += strip) {
+    const { data } = context.getImageData(0, y, width, Math.min(strip, height - y));
+    for (let i = 0, to = y * width; i < data.length; i += 4, to++) {
+      for (let c = 0; c < 3; c++) planes[c][to] = data[i + c];
+    }
+  }
   return { width, height, planes, top: 255, notes };
 };

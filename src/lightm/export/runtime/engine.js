@@ -7,7 +7,7 @@
 //
 // `run` is a generator that yields the share of the work that is done: a worker reports it, and a page without workers
 // can rest between two of them. Long sequences go by in chunks, so that what a layer makes on the way stays in the
-// cache and is never held whole: at (L, D) there are only the convolution's input and output.
+// cache and is never held whole: of (L, D) there is one, which convolution and scan overwrite.
 var lightm = globalThis.lightm || (globalThis.lightm = {});
 
 lightm.CHUNK = 64; // tokens
