@@ -1,7 +1,7 @@
 """How fast the page's runtime is in Chromium, how much memory it takes, and whether it gives PyTorch's numbers.
 
-    python benchmarks/page.py [--sizes 256 512] [--runs 5] [--model lightm-unet-1m] [--json FILE]
-    python benchmarks/page.py --ort node_modules/onnxruntime-web/dist --onnx network.onnx
+    python tests/export/bench_page.py [--sizes 256 512] [--runs 5] [--model lightm-unet-1m] [--json FILE]
+    python tests/export/bench_page.py --ort node_modules/onnxruntime-web/dist --onnx network.onnx
 
 The weights are random (the time does not depend on them), the pictures phantoms. Each size is run once to warm up, then
 timed --runs times; medians are printed. Memory is the peak of the page's process, the browser's own part included.
@@ -21,8 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "export"))
 from browser import CHROMIUM, Browser, Page
 
 from lightm.data.phantoms import PhantomCXR
