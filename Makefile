@@ -3,6 +3,7 @@
 .PHONY: help setup book test lint notebooks bench gpu clean
 PYTHON ?= python3
 PY := .venv/bin/python
+BOOK := .venv/bin/lightm-book
 STAMP := .venv/lightm-stamp
 
 help: ## this list
@@ -10,13 +11,13 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 	@echo "First time: make book (needs git and Python 3.11 or newer; PYTHON=... names another interpreter)."
 
-$(STAMP): requirements/all.in requirements/constraints.txt pyproject.toml tools/setup_venv.sh
-	@PYTHON="$(PYTHON)" sh tools/setup_venv.sh $(STAMP)
+$(STAMP): requirements/all.in requirements/constraints.txt pyproject.toml src/lightm_book/builders/setup_venv.sh
+	@PYTHON="$(PYTHON)" sh src/lightm_book/builders/setup_venv.sh $(STAMP)
 
 setup: $(STAMP) ## only make .venv (the others do this by themselves)
 
 book: $(STAMP) ## train a small LightM-UNet, run every notebook, build the book
-	@$(PY) tools/build_book.py
+	@$(BOOK) build
 
 # A file (a notebook too) stays in one process, with one thread each: files side by side gain more than threads do.
 test: $(STAMP) ## lint, unit tests, every notebook against its outputs, the built pages
@@ -27,16 +28,16 @@ lint: $(STAMP) ## ruff
 	$(PY) -m ruff check .
 
 notebooks: $(STAMP) ## run notebooks/src/*.py into notebooks/*.ipynb (ONLY=name for one)
-	@$(PY) tools/build_notebooks.py $(if $(ONLY),--only $(ONLY))
+	@$(BOOK) notebooks $(if $(ONLY),--only $(ONLY))
 
 bench: $(STAMP) ## time the scan and a training step beside other software: _build/bench/*.json (minutes)
 	$(PY) -m pip install -q -c requirements/constraints.txt mambapy
 	@mkdir -p _build/bench
-	$(PY) -m lightm bench scan --peers --json _build/bench/scan.json
-	$(PY) -m lightm bench step --peers mamba.py --json _build/bench/step.json
+	$(BOOK) bench scan --peers --json _build/bench/scan.json
+	$(BOOK) bench step --peers mamba.py --json _build/bench/step.json
 
 gpu: $(STAMP) ## the paper's experiments on an NVIDIA GPU, as far as they are pending (BUDGET=minutes, ONLY=name)
-	$(PY) -m lightm reproduce $(if $(BUDGET),--budget $(BUDGET)) $(if $(ONLY),--only $(ONLY))
+	$(BOOK) reproduce $(if $(BUDGET),--budget $(BUDGET)) $(if $(ONLY),--only $(ONLY))
 
 clean: ## remove what was built (keeps .venv and runs/)
 	rm -rf _build .pytest_cache .ruff_cache

@@ -9,7 +9,7 @@ from pathlib import Path
 from lightm.data.montgomery_shenzhen import MontgomeryShenzhen
 from lightm.data.packed import pack
 from lightm.data.splits import read_split
-from lightm.logs import Counting
+from lightm.training.logs import Counting
 
 SPLIT = Path(__file__).resolve().parents[1] / "experiments" / "splits" / "montgomery-shenzhen-seed0.json"
 

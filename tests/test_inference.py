@@ -14,7 +14,7 @@ from lightm.data import load_dataset
 from lightm.data.images import read_image, write_volume
 from lightm.errors import LightMError
 from lightm.inference import Predictor, evaluate_run, predict_file
-from lightm.metrics import dice_iou
+from lightm.training.metrics import dice_iou
 
 
 @pytest.fixture(scope="module")

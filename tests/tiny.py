@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightm.config import Config, config_from_dict
 from lightm.data.phantoms import Phantoms
-from lightm.training import Trainer
+from lightm.training.config import Config, config_from_dict
+from lightm.training.trainer import Trainer
 
 MODEL = {"width": 8, "depths": [1], "bottleneck_depth": 1, "d_state": 4}
 
@@ -52,7 +52,7 @@ def cheaply(curves: bool = False) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Phantoms, "_read", _read_once)
             if not curves:
-                patch.setattr("lightm.training.draw_curves", lambda rows, path, title: None)
+                patch.setattr("lightm.training.trainer.draw_curves", lambda rows, path, title: None)
             yield
     finally:
         torch.set_num_threads(threads)

@@ -28,8 +28,7 @@ from numpy.polynomial import legendre
 from torch import nn
 
 from lightm.data import load_dataset
-from lightm.figures import COLORS, frames_slider, use_style
-from lightm.notebook import check_profile, show_source
+from lightm.models.vss import SelectiveSSM
 from lightm.scan import selective_scan
 from lightm.ssm import (
     RULES,
@@ -49,7 +48,8 @@ from lightm.ssm import (
     transfer_function,
     zoh,
 )
-from lightm.vss import SelectiveSSM
+from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.notebook import check_profile, show_source
 
 run = check_profile(profile, {"smoke": {"steps": 120}, "paper": {"steps": 1000}})
 use_style()

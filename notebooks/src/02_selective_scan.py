@@ -26,10 +26,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from lightm.cpu import math as vector_math
 from lightm.data import load_dataset
-from lightm.figures import COLORS, frames_slider, use_style
-from lightm.notebook import check_profile, show_source
-from lightm.scan import backends, chunked, cpu_backward, cpu_forward, reference, selective_scan, simd_math
+from lightm.scan import backends, chunked, cpu_backward, cpu_forward, reference, selective_scan
+from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.notebook import check_profile, show_source
 
 run = check_profile(
     profile,
@@ -500,7 +501,7 @@ show_source(cpu_forward.store_decays, start="if normal", end="exp2(")
 # that the error is spread evenly:
 
 # %%
-coefficients = simd_math._exp2_coefficients(32)
+coefficients = vector_math._exp2_coefficients(32)
 print("n        Taylor     the kernel's")
 for n, c in enumerate(coefficients):
     print(f"{n}   {math.log(2) ** n / math.factorial(n):.9f}   {c:.9f}")
@@ -516,7 +517,7 @@ assert abs(kernels).max() < 2**-24 < abs(taylor).max()  # below the rounding of 
 # times shorter, and fewer coefficients do:
 
 # %%
-quotient = simd_math._table_quotient()
+quotient = vector_math._table_quotient()
 assert len(quotient) < len(coefficients) - 1  # the 1 of 1 + f (...) is one of those above
 f = np.linspace(-1 / 32, 1 / 32, 1001)
 by_table = (1 + f * np.polynomial.Polynomial(quotient)(f)) / 2**f - 1

@@ -26,10 +26,8 @@ import torch.nn.functional as F
 
 from lightm.data import load_dataset
 from lightm.data.transforms import preprocess
-from lightm.figures import frames_slider, png_bytes, use_style
 from lightm.models import build_model
-from lightm.notebook import check_profile, show_source
-from lightm.vss import (
+from lightm.models.vss import (
     CausalDWConv,
     SelectiveSSM,
     SpatialDWConv,
@@ -39,6 +37,8 @@ from lightm.vss import (
     tokens_to_volume,
     volume_to_tokens,
 )
+from lightm_book.show.figures import frames_slider, png_bytes, use_style
+from lightm_book.show.notebook import check_profile, show_source
 
 run = check_profile(
     profile,

@@ -22,12 +22,12 @@ from torch.func import functional_call
 
 from lightm.data import load_dataset
 from lightm.data.transforms import preprocess
-from lightm.figures import frames_slider, png_bytes, use_style
 from lightm.models import build_model
-from lightm.notebook import check_profile, show_source
-from lightm.rvm import RVMLayer
-from lightm.unet import DWConv
-from lightm.vss import tokens_to_volume, volume_to_tokens
+from lightm.models.rvm import RVMLayer
+from lightm.models.unet import DWConv
+from lightm.models.vss import tokens_to_volume, volume_to_tokens
+from lightm_book.show.figures import frames_slider, png_bytes, use_style
+from lightm_book.show.notebook import check_profile, show_source
 
 run = check_profile(
     profile,

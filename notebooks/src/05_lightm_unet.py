@@ -21,14 +21,14 @@ import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 
-from lightm.architecture import draw_architecture
-from lightm.complexity import count
+from lightm.counting import count
 from lightm.data import load_dataset
 from lightm.data.transforms import preprocess
 from lightm.errors import LightMError
-from lightm.figures import frames_slider, png_bytes, use_style
-from lightm.notebook import check_profile, show_source
-from lightm.unet import DecoderBlock, DWConv, EncoderBlock, LightMUNet, RVMStack
+from lightm.models.unet import DecoderBlock, DWConv, EncoderBlock, LightMUNet, RVMStack
+from lightm_book.show.architecture import draw_architecture
+from lightm_book.show.figures import frames_slider, png_bytes, use_style
+from lightm_book.show.notebook import check_profile, show_source
 
 run = check_profile(
     profile,
@@ -182,7 +182,7 @@ assert torch.allclose(other_order, out, atol=1e-6)
 # %% [markdown]
 # ## Where the parameters are, and where the work
 #
-# `lightm.complexity.count` counts every parameter once and every multiply-accumulate (MAC) of one image, the scan
+# `lightm.counting.count` counts every parameter once and every multiply-accumulate (MAC) of one image, the scan
 # included.
 
 # %% mystnb={"image": {"alt": "Horizontal bars for each stage: the bottleneck has about four fifths of the parameters and a third of the operations; the three encoder blocks have the larger part of the operations and few parameters; the decoder little of either"}}

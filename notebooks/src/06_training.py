@@ -29,22 +29,23 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lightm.checkpoint import save_checkpoint
-from lightm.config import load_config
 from lightm.data.transforms import Augmentation, augment
-from lightm.execution import recompute_blocks
-from lightm.figures import COLORS, frames_slider, png_bytes, use_style
-from lightm.figures_training import LiveCurves, draw_training, error_legend, error_map
-from lightm.interrupts import Interrupted
-from lightm.losses import DiceCrossEntropy
-from lightm.metrics import dice_iou
-from lightm.notebook import check_profile, show_source
-from lightm.optim import learning_rate
-from lightm.paper import TABLES, setting
-from lightm.randomness import epoch_batches, seed_iteration
-from lightm.results import load_record
-from lightm.runs import load_task
-from lightm.training import Trainer
+from lightm.training.checkpoint import save_checkpoint
+from lightm.training.config import load_config
+from lightm.training.execution import recompute_blocks
+from lightm.training.interrupts import Interrupted
+from lightm.training.logs import draw_training
+from lightm.training.losses import DiceCrossEntropy
+from lightm.training.metrics import dice_iou
+from lightm.training.optim import learning_rate
+from lightm.training.randomness import epoch_batches, seed_iteration
+from lightm.training.record import load_record
+from lightm.training.task import load_task
+from lightm.training.trainer import Trainer
+from lightm_book.paper import TABLES, setting
+from lightm_book.show.figures import COLORS, frames_slider, png_bytes, use_style
+from lightm_book.show.notebook import check_profile, show_source
+from lightm_book.show.training import LiveCurves, error_legend, error_map
 
 run = check_profile(
     profile,
@@ -96,7 +97,7 @@ assert config.train.batch_size == setting("batch size", 2).value[0]
 assert config.data.ratios == setting("split", 2).value
 
 # %% [markdown]
-# The assertions compare the recipe with the sentences above, out of which `lightm.paper` reads the numbers. What the
+# The assertions compare the recipe with the sentences above, out of which `lightm_book.paper` reads the numbers. What the
 # sentences leave open had to be settled to run anything: momentum, weight decay, the power of the schedule, the
 # weights of the two losses, the augmentation. A recipe says so, so that you can settle it otherwise.
 #
@@ -503,7 +504,7 @@ for file in files:
 
 # %% [markdown]
 # Not "about the same": the same bits. That is worth the trouble, because a run that can't be repeated exactly can't be
-# debugged either. Ctrl-C is the gentle case; `python tools/kill_test.py` does it the hard way. It kills runs with
+# debugged either. Ctrl-C is the gentle case; `python tests/training/kill_runs.py` does it the hard way. It kills runs with
 # `kill -9` at random instants, in the middle of writing a checkpoint too, and compares the same files.
 #
 # On a GPU the same bits have a price. Many threads add into one sum there, and floating-point addition depends on the
@@ -547,10 +548,10 @@ assert kept(saving) < kept(plain) / 3
 # ## The same on real radiographs
 #
 # What you watched above took seconds, on pictures drawn by a program. This is the course of a run on the paper's own
-# radiographs, stored under `results/` with everything that is needed to repeat it. {doc}`07_real_xrays` is about it.
+# radiographs, stored under `results/runs/` with everything that is needed to repeat it. {doc}`07_real_xrays` is about it.
 
 # %% mystnb={"image": {"alt": "The stored run on real radiographs: training and validation loss fall quickly and then slowly over the epochs; DSC and IoU on the validation cases rise and level off"}}
-stored = load_record("../results/montgomery-shenzhen-lightm-unet-192.json")
+stored = load_record("../results/runs/montgomery-shenzhen-lightm-unet-192.json")
 figure = plt.figure(figsize=(6.8, 3.0), layout="constrained")
 draw_training(figure, stored["curve"])
 plt.show()

@@ -28,18 +28,18 @@ import torch
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from lightm.config import config_from_dict, config_hash
 from lightm.data import load_dataset
 from lightm.data.montgomery_shenzhen import HOSPITALS, READINGS
 from lightm.data.transforms import resize_label
-from lightm.evaluation import evaluate, resize_logits
-from lightm.figures import COLORS, frames_slider, png_bytes, use_style
-from lightm.figures_training import draw_training
-from lightm.metrics import dice_iou
-from lightm.notebook import check_profile, show_source
-from lightm.paper import TABLES
-from lightm.paper.accuracy import not_as_paper
-from lightm.results import load_record
+from lightm.training.config import config_from_dict, config_hash
+from lightm.training.evaluation import evaluate, resize_logits
+from lightm.training.logs import draw_training
+from lightm.training.metrics import dice_iou
+from lightm.training.record import load_record
+from lightm_book.paper import TABLES
+from lightm_book.paper.checks.accuracy import not_as_paper
+from lightm_book.show.figures import COLORS, frames_slider, png_bytes, use_style
+from lightm_book.show.notebook import check_profile, show_source
 
 run = check_profile(
     profile,
@@ -58,7 +58,7 @@ def table(head, rows, align="--:"):
 
 
 # %%
-results = Path("../results")
+results = Path("../results/runs")
 record_file = results / f"{run.record}.json"
 if not record_file.exists() and profile == "paper":
     print(f"{record_file.name} is pending: nobody has run it on a GPU yet. What follows is the record of the CPU run.")

@@ -27,22 +27,22 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from lightm.ablations import Conv3, SelfAttention
-from lightm.comparison import compare, holm, interval_of_cases, sign_flip_test, sign_flips
-from lightm.complexity import count
-from lightm.config import config_from_dict
-from lightm.figures import COLORS, frames_slider, use_style
-from lightm.figures_training import error_legend, error_map
+from lightm.counting import count
 from lightm.models import build_model, list_models
-from lightm.notebook import check_profile, show_source
-from lightm.paper import TABLES
-from lightm.paper.tables import MODELS, OURS
-from lightm.results import list_records
-from lightm.rvm import RVMLayer
-from lightm.tables import experiments, standings
-from lightm.tables import scores as case_scores
-from lightm.training import Trainer
-from lightm.vss import VSSModule
+from lightm.models.mixers import Conv3, SelfAttention
+from lightm.models.rvm import RVMLayer
+from lightm.models.vss import VSSModule
+from lightm.training.config import config_from_dict
+from lightm.training.record import list_records
+from lightm.training.trainer import Trainer
+from lightm_book.compare.experiments import experiments, standings
+from lightm_book.compare.experiments import scores as case_scores
+from lightm_book.compare.statistics import compare, holm, interval_of_cases, sign_flip_test, sign_flips
+from lightm_book.paper import TABLES
+from lightm_book.paper.tables import MODELS, OURS
+from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.notebook import check_profile, show_source
+from lightm_book.show.training import error_legend, error_map
 
 SGD = {"name": "sgd", "lr": 1e-4, "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}
 run = check_profile(
@@ -138,7 +138,7 @@ assert not torch.allclose(answers["lightm-unet"], answers["paper-no-residual"], 
 # >
 # > — {cite}`liao2024lightmunet`, Section 3
 #
-# Counting needs no data and no luck. `lightm.complexity.count` counts every parameter once and every multiply-accumulate
+# Counting needs no data and no luck. `lightm.counting.count` counts every parameter once and every multiply-accumulate
 # operation (MAC) once, the scan included. The network is that of the paper's text, at the sizes of its 2D and 3D
 # experiments, one image.
 
@@ -474,7 +474,7 @@ for name, comparison in found.items():
 # states, spatial or causal convolution.
 
 # %%
-recorded = experiments(list_records(Path("../results")))
+recorded = experiments(list_records(Path("../results/runs")))
 real = next((e for e in recorded if e.dataset == "montgomery-shenzhen" and BASE in e.systems), None)
 ABLATED = {name: name for name in OTHERS}
 OPEN = {

@@ -35,17 +35,17 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from lightm.complexity import count, scan_macs, thop_count
-from lightm.counting import NETWORKS, count_row
-from lightm.explorer import PARTS, Knobs, explorer, totals
-from lightm.figures import COLORS, frames_slider, use_style
-from lightm.mamba import Mamba
+from lightm.counting import count, scan_macs
 from lightm.models import build_model
-from lightm.notebook import check_profile, show_source
-from lightm.paper import TABLES
-from lightm.paper.digits import agrees, shown
-from lightm.paper.tables import GFLOPS, OURS, PARAMS
+from lightm.models.mamba import Mamba
 from lightm.scan import reference
+from lightm_book.counting.tables import NETWORKS, count_row, thop_count
+from lightm_book.paper import TABLES
+from lightm_book.paper.digits import agrees, shown
+from lightm_book.paper.tables import GFLOPS, OURS, PARAMS
+from lightm_book.show.explorer import PARTS, Knobs, explorer, totals
+from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.notebook import check_profile, show_source
 
 run = check_profile(
     profile,
@@ -215,7 +215,7 @@ assert seen.n == B * D * L * (4 * N + 2) == scan_macs((B, D, L), N)
 # %% [markdown]
 # ## Every row, with you watching
 #
-# The record `results/counting.json` holds the counts of every row; `lightm count --paper --json` makes it, by really
+# The record `results/counting.json` holds the counts of every row; `lightm-book count --json` makes it, by really
 # running `thop.profile` on each network. Here some of its rows are counted again (all of them with
 # `profile = "paper"`), and must come out equal to the last unit.
 

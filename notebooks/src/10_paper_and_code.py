@@ -24,17 +24,17 @@ import torch
 from IPython.display import Markdown
 from torch import nn
 
-from lightm.complexity import count
-from lightm.figures import COLORS, frames_slider, use_style
-from lightm.mamba import Mamba
+from lightm.counting import count
 from lightm.models import build_model
-from lightm.notebook import check_profile, show_source
-from lightm.paper.settings import setting
-from lightm.released import DWConvBlock, MambaBlock, ReleasedLightMUNet, ReleasedRVMLayer
-from lightm.rvm import RVMLayer
-from lightm.side_by_side import diff, steps
-from lightm.unet import DecoderBlock
-from lightm.vss import SelectiveSSM, VSSModule
+from lightm.models.mamba import Mamba
+from lightm.models.released import DWConvBlock, MambaBlock, ReleasedLightMUNet, ReleasedRVMLayer
+from lightm.models.rvm import RVMLayer
+from lightm.models.unet import DecoderBlock
+from lightm.models.vss import SelectiveSSM, VSSModule
+from lightm_book.paper.settings import setting
+from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.notebook import check_profile, show_source
+from lightm_book.show.steps import diff, steps
 
 check_profile(profile)
 torch.manual_seed(0)
@@ -209,8 +209,8 @@ assert mode(2) == {"bilinear"} and mode(3) == {"trilinear"}
 head = tuple(second.conv_final[2][0].conv.weight.shape)
 norms = sum(isinstance(m, nn.GroupNorm) for m in second.modules())
 ways = [
-    ("Section 2.2, eq. (3)", "token mixer", type(paper_layer.mixer).__name__, "`Mamba`", "`lightm.mamba`"),
-    ("eq. (3), DWConv", "convolution in it", "spatial 3^d (our reading)", "causal, 4 tokens", "`lightm.vss`"),
+    ("Section 2.2, eq. (3)", "token mixer", type(paper_layer.mixer).__name__, "`Mamba`", "`lightm.models.mamba`"),
+    ("eq. (3), DWConv", "convolution in it", "spatial 3^d (our reading)", "causal, 4 tokens", "`lightm.models.vss`"),
     ("eq. (3), LayerNorm", "after the scan", "LayerNorm", "none", "`VSSModule`"),
     ("eqs. (1), (2)", "LayerNorms of a layer", "2", "1, used twice", "`ReleasedRVMLayer`"),
     (
@@ -233,7 +233,7 @@ ways = [
         "`DecoderBlock`",
     ),
     ("Section 2.4, eq. (4)", "decoder's convolutions", "DWConv", "first: two 3^d; second: DWConv", "`DWConvBlock`"),
-    ("Section 2.4", "interpolation in 3D", '"bilinear"', "trilinear, as here", "`lightm.upsample`"),
+    ("Section 2.4", "interpolation in 3D", '"bilinear"', "trilinear, as here", "`lightm.kernels.upsample`"),
     (
         "Section 2.1",
         "head",
@@ -357,12 +357,12 @@ assert max(rungs, key=lambda r: r[1]) is rungs[1] and max(rungs, key=lambda r: r
 #
 # ## The uploads here are the authors' functions
 #
-# We wrote the uploads anew, on our own scan. Are they the same functions? `tests/released_outputs.json` holds outputs
+# We wrote the uploads anew, on our own scan. Are they the same functions? `tests/models/released_outputs.json` holds outputs
 # and gradients that the authors' own two files computed once in float64, on weights that any machine can make again.
 # Here are ours, computed now:
 
 # %%
-cases = json.loads(Path("../tests/released_outputs.json").read_text(encoding="utf-8"))["cases"]
+cases = json.loads(Path("../tests/models/released_outputs.json").read_text(encoding="utf-8"))["cases"]
 
 
 def fill(model, seed):

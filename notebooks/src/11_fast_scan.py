@@ -18,7 +18,7 @@
 #
 # Two kinds of numbers stand here. Small measurements are made live, on the machine that ran this page; they show the
 # reason for a step and differ from run to run. The comparison itself is read from records under `results/bench`, which
-# `lightm bench` wrote while other programs were stopped; each record names its machine and versions, and marks samples
+# `lightm-book bench` wrote while other programs were stopped; each record names its machine and versions, and marks samples
 # that something disturbed all the same. The machine is a small virtual one: a tenth more or less means nothing.
 
 # %% tags=["parameters"]
@@ -38,14 +38,14 @@ from IPython.display import Markdown
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from lightm.bench.inputs import INPUTS, Shape, scan_inputs
-from lightm.bench.machine import Machine, machine
-from lightm.bench.peers import find
-from lightm.bench.record import curve, list_bench
-from lightm.bench.roofline import bound, scan_counts
-from lightm.figures import COLORS, frames_slider, use_style
-from lightm.notebook import check_profile, show_source
 from lightm.scan import chunked, cpu_forward, reference, selective_scan
+from lightm_book.bench.inputs import INPUTS, Shape, scan_inputs
+from lightm_book.bench.machine import Machine, machine
+from lightm_book.bench.peers import find
+from lightm_book.bench.record import curve, list_bench
+from lightm_book.bench.roofline import bound, scan_counts
+from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.notebook import check_profile, show_source
 
 run = check_profile(
     profile,
@@ -367,7 +367,7 @@ print(f"writing {4 * size / 2**20:.0f} MiB: into fresh memory {4 * size / fresh 
 print(f"into memory that was touched before {4 * size / again / 1e9:.1f} GB/s")
 
 # %% [markdown]
-# A program can keep what it freed (`lightm.allocation`; the commands of `lightm` do). There is a record of that, too:
+# A program can keep what it freed (`lightm.cpu.memory`; the commands of `lightm` do). There is a record of that, too:
 
 # %%
 for name in ("mamba.py", "lightm chunked", "lightm cpu"):
@@ -511,7 +511,7 @@ for key in counts:
 # %% [markdown]
 # **Results in large pages.** Outputs and gradients are new memory at every call, and the system clears new memory page
 # by page, as seen above. Linux also has pages of 2 MiB, and clears one of them faster than 512 small ones. It gives
-# them to who asks (`lightm.allocation.new_empty`).
+# them to who asks (`lightm.cpu.memory.new_empty`).
 #
 # **Threads without quarrels.** Batch items and blocks of channels are independent, so there is enough for every core.
 # The tasks run on the very threads that PyTorch uses; a second pool of threads would find the first one still spinning
@@ -558,7 +558,7 @@ Markdown("\n".join(rows))
 # %% [markdown]
 # The comparison is as fair as we could make it: everyone gets the layout that they work in, results and all gradients are
 # compared with float64 before anything is timed, calls alternate in one process. These peers were not written to be the fastest
-# on a CPU. mamba.py was written to be read, and taught many people how the scan works. `lightm bench scan --peers`
+# on a CPU. mamba.py was written to be read, and taught many people how the scan works. `lightm-book bench scan --peers`
 # repeats the table on your machine.
 #
 # ## Against the length
@@ -735,7 +735,7 @@ for name, shape in {"512 x 512, batch 12": Shape(12, 64, 512**2, 16), "128^3, ba
 # %% [markdown]
 # The backend `gpu` (Triton) goes this way, forwards and backwards, and sums $\bar B$ and $\bar C$ over the channels without
 # atomic additions, so that gradients are the same bits in every run. Its correctness is tested on the CPU in Triton's
-# interpreter. A record of its speed on a GPU beside mamba_ssm's kernel is still to come; `lightm bench scan --device
+# interpreter. A record of its speed on a GPU beside mamba_ssm's kernel is still to come; `lightm-book bench scan --device
 # cuda --peers` on a machine that has one makes it.
 #
 # ## Exercises

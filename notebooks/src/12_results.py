@@ -33,18 +33,27 @@ import torch
 from IPython.display import Markdown
 from matplotlib.ticker import NullFormatter
 
-from lightm.comparison import compare, holm, interval_of_cases, interval_of_runs, seeds_by_chance
-from lightm.config import config_from_dict
-from lightm.figures import COLORS, frames_slider, use_style
-from lightm.figures_training import error_legend, error_map
-from lightm.notebook import check_profile, show_source
-from lightm.paper import TABLES
-from lightm.paper.accuracy import not_as_paper
-from lightm.paper.tables import GFLOPS, PARAMS
-from lightm.reproduce.plan import load_plan
-from lightm.results import list_records
-from lightm.tables import Standing, costs, count_of, experiments, row_of, scores, standings, unmeasured
-from lightm.training import Trainer
+from lightm.training.config import config_from_dict
+from lightm.training.record import list_records
+from lightm.training.trainer import Trainer
+from lightm_book.compare.experiments import (
+    Standing,
+    costs,
+    count_of,
+    experiments,
+    row_of,
+    scores,
+    standings,
+    unmeasured,
+)
+from lightm_book.compare.statistics import compare, holm, interval_of_cases, interval_of_runs, seeds_by_chance
+from lightm_book.paper import TABLES
+from lightm_book.paper.checks.accuracy import not_as_paper
+from lightm_book.paper.tables import GFLOPS, PARAMS
+from lightm_book.reproduce.plan import load_plan
+from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.notebook import check_profile, show_source
+from lightm_book.show.training import error_legend, error_map
 
 run = check_profile(
     profile,
@@ -90,7 +99,7 @@ def span(pair):
 # same recipe. The code calls such a group an *experiment*, and sorts the records into them:
 
 # %%
-records = list_records(Path("../results"))
+records = list_records(Path("../results/runs"))
 found = experiments(records)
 rows = [
     (e.title, len(e.systems), sum(map(len, e.systems.values())), e.first["environment"]["hardware"]["gpu"] or "CPU")
@@ -543,7 +552,7 @@ for number in TABLES:
     print(f"Table {number}: {len(rows)} of {len(TABLES[number].rows)} rows ({', '.join(rows) or 'none'})")
 
 # %% [markdown]
-# Each waits for a GPU; Tables 1 and 3 also for the data. What `lightm reproduce` makes once there is one, the most valuable
+# Each waits for a GPU; Tables 1 and 3 also for the data. What `lightm-book reproduce` makes once there is one, the most valuable
 # first, stands in a plan; a piece is done when its record lies under `results/`:
 
 # %%

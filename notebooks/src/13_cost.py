@@ -29,13 +29,24 @@ import torch
 from IPython.display import Markdown
 from torch import nn
 
-from lightm.complexity import count
-from lightm.figures import COLORS, frames_slider, use_style
-from lightm.memory import LiveBytes, count_memory, measure_peak, with_fused_mamba
-from lightm.memory_table import BATCH, CLOSER, FIRST, PAPER_SIZE, SIDES, SYSTEMS, WAYS, count_row, read_memory, settings
+from lightm.counting import count
 from lightm.models import build_model
-from lightm.notebook import check_profile, show_source
-from lightm.results import load_record
+from lightm.training.record import load_record
+from lightm_book.counting.memory import LiveBytes, count_memory, measure_peak, with_fused_mamba
+from lightm_book.counting.memory_table import (
+    BATCH,
+    CLOSER,
+    FIRST,
+    PAPER_SIZE,
+    SIDES,
+    SYSTEMS,
+    WAYS,
+    count_row,
+    read_memory,
+    settings,
+)
+from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.notebook import check_profile, show_source
 
 OURS = "lightm-unet"
 run = check_profile(
@@ -132,7 +143,7 @@ torch.set_num_threads(threads)
 # real X-rays ({doc}`07_real_xrays`) has the peak of the whole process:
 
 # %%
-real = load_record(Path("../results/montgomery-shenzhen-lightm-unet-192.json"))
+real = load_record(Path("../results/runs/montgomery-shenzhen-lightm-unet-192.json"))
 settings_of_run = (
     real["config"]["data"]["size"],
     real["config"]["train"]["batch_size"],
@@ -209,7 +220,7 @@ assert first > step.activations / 2
 #
 # ## Every system
 #
-# `results/memory.json` holds the counts of all systems; `python tools/count_memory.py` makes it. Some rows are counted
+# `results/memory.json` holds the counts of all systems; `lightm-book count --memory` makes it. Some rows are counted
 # again here (all of them with `profile = "paper"`):
 
 # %%
@@ -217,7 +228,7 @@ for place in list(recorded) if run.recount == "all" else run.recount:
     model, dims, side, precision, checkpointing, fused = place
     many = recorded[place].many is not None and profile == "paper"
     again = count_row(model, dims, side, precision, checkpointing, fused, many)
-    assert again.one.peak == recorded[place].one.peak, f"{place}: run python tools/count_memory.py again"
+    assert again.one.peak == recorded[place].one.peak, f"{place}: run lightm-book count --memory again"
     assert not many or again.many.peak == recorded[place].many.peak
     print(
         f"{model}, {dims}D, {side}, {precision}{', checkpointing' * checkpointing}: {again.one.peak:,} bytes, as recorded"
@@ -444,7 +455,7 @@ print(", ".join(f"{name} {100 * n / macs.macs:.0f}%" for name, n in macs.by_oper
 bench = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path("../results/bench").glob("*.json"))]
 steps = [record for record in bench if record["kind"] == "step"]
 if not steps:
-    print("No training step has been timed into results/bench/ yet: pending (lightm bench step --json ...).")
+    print("No training step has been timed into results/bench/ yet: pending (lightm-book bench step --json ...).")
 lines = []
 for record in steps:
     hardware = record["environment"]["hardware"]

@@ -1,11 +1,13 @@
 """Files appear whole or not at all: written beside their place, flushed to the disk, then moved there in one step."""
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 PARTIAL = ".partial-"  # in the name of what is being written
 
@@ -27,6 +29,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Readable JSON without NaN, whole or not at all."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    with whole_file(Path(path)) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def clear_leftovers(folder: Path) -> None:

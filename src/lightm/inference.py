@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightm.checkpoint import find_checkpoint, load_model, load_state
-from lightm.config import config_from_dict
 from lightm.data.images import ImageFile, check_label_path, read_image, write_label
 from lightm.data.transforms import normalise_image, resize_image
 from lightm.errors import LightMError
-from lightm.evaluation import autocast, evaluate, resize_logits
-from lightm.runs import build_network, open_run, open_task
+from lightm.training.checkpoint import find_checkpoint, load_model, load_state
+from lightm.training.config import config_from_dict
+from lightm.training.evaluation import autocast, evaluate, resize_logits
+from lightm.training.task import build_network, open_run, open_task
 
 
 class Predictor:
@@ -133,7 +133,7 @@ def evaluate_run(
     """Score the best checkpoint of a run on a part of its own split: "train", "val" or "test".
 
     root: the data set's folder if it lies elsewhere than in training. reading, scoring: called with (done, total).
-    Returns {"run", "dataset", "part", "epoch", "scores", "native"}, the last two as in a record (`lightm.results`).
+    Returns {"run", "dataset", "part", "epoch", "scores", "native"}, the last two as in a record.
     """
     from accelerate import Accelerator
 

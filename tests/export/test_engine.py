@@ -7,8 +7,8 @@ from networks import halved, random_network
 from lightm.data.phantoms import PhantomCXR
 from lightm.data.transforms import preprocess
 from lightm.inference import Predictor
-from lightm.rvm import RVMLayer
-from lightm.vss import VSSModule, from_direction, to_direction
+from lightm.models.rvm import RVMLayer
+from lightm.models.vss import VSSModule, from_direction, to_direction
 
 SMALL = {"depths": [1], "bottleneck_depth": 1}
 NETWORKS = {
@@ -97,7 +97,7 @@ def _read_backwards(model, monkeypatch):
 
 
 def _slower(model, monkeypatch):
-    from lightm import vss
+    from lightm.models import vss
 
     scan = vss.selective_scan
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lightm.data.images import read_image
 from lightm.data.transforms import CT_WINDOW, normalise_image, resize_image
-from lightm.evaluation import resize_logits
+from lightm.training.evaluation import resize_logits
 
 SIZE = 13, 21  # H, W: odd, so that rows of 1, 2 and 4 bits end within a byte
 

@@ -35,7 +35,7 @@ def test_kernels_equal_the_definition_in_tritons_interpreter():
 @needs_gpu
 @pytest.mark.parametrize("shape", LIGHTM_UNET, ids=str)
 def test_long_sequences_equal_float64_and_ten_runs_give_the_same_bits(shape):
-    from lightm.checks_gpu import check_gpu_scan
+    from lightm_book.reproduce.scan_check import check_gpu_scan
 
     record = check_gpu_scan([shape], runs=10, backend="gpu", exact_items=1)
     for case in record["cases"]:

@@ -11,8 +11,9 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
+from lightm.cpu import threads
 from lightm.errors import LightMError
-from lightm.scan import backends, choose_backend, registry, selective_scan, threads
+from lightm.scan import backends, choose_backend, registry, selective_scan
 from lightm.scan.ops import forward_flops
 
 FAST = [name for name, status in backends().items() if status.available and name != "reference"]
@@ -234,7 +235,7 @@ def test_forked_workers_scan_after_the_parent_did():
 
 def test_kernels_compile_without_a_folder_for_the_cache():
     # A function without a source file is the one for which numba finds no folder.
-    from lightm.scan.simd import kernel
+    from lightm.cpu.vectors import kernel
 
     namespace = {}
     exec("def twice(x):\n    return 2 * x", namespace)

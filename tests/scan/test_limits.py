@@ -147,7 +147,7 @@ def test_more_than_two_to_the_31_outputs():
 
 WIDER = """
 import torch
-import lightm.scan.simd as simd
+import lightm.cpu.vectors as simd
 simd.REGISTER_BYTES = 64
 from lightm.scan import selective_scan
 random = torch.Generator().manual_seed(0)

@@ -1,8 +1,6 @@
 """lightm count: parameters and multiply-accumulates of a network."""
 
 import argparse
-import json
-import sys
 
 from lightm.cli.parser import AddCommand
 from lightm.errors import LightMError
@@ -18,12 +16,9 @@ def add(command: AddCommand) -> None:
         "the selective scan included. Nothing is computed: a 3D network takes no memory.",
         """\
   lightm count --model lightm-unet --dims 2 --size 512 --in-channels 3 --out-channels 2
-  lightm count --model lightm-unet --dims 3 --size 128 128 64 --options width=16 d_state=8
-  lightm count --paper --json""",
+  lightm count --model lightm-unet --dims 3 --size 128 128 64 --options width=16 d_state=8""",
     )
-    what = sub.add_mutually_exclusive_group(required=True)
-    what.add_argument("--model", metavar="NAME", help="a network of `lightm info`")
-    what.add_argument("--paper", action="store_true", help="Tables 1 to 3 of the paper: printed, by thop, counted once")
+    sub.add_argument("--model", metavar="NAME", required=True, help="a network of `lightm info`")
     sub.add_argument("--dims", type=int, choices=(2, 3), default=2, help="spatial dimensions (default: 2)")
     sub.add_argument("--size", type=int, nargs="+", metavar="N", help="image size: one number, or one an axis")
     sub.add_argument("--in-channels", type=int, default=1, metavar="C", help="channels of the image (default: 1)")
@@ -34,13 +29,11 @@ def add(command: AddCommand) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.paper:
-        return _count_paper(args.json)
     import torch
 
-    from lightm.complexity import count
-    from lightm.config import parse_setting
+    from lightm.counting import count
     from lightm.models import build_model
+    from lightm.training.config import parse_setting
 
     size = args.size or [{2: 512, 3: 128}[args.dims]]
     if len(size) not in (1, args.dims):
@@ -51,23 +44,3 @@ def _run(args: argparse.Namespace) -> None:
         model = build_model(args.model, args.dims, args.in_channels, args.out_channels, **options)
     counted = count(model, (args.in_channels, *size))
     print(counted.to_json() if args.json else counted.table(args.depth))
-
-
-def _count_paper(as_json: bool) -> None:
-    from lightm.counting import count_tables
-
-    rows = []
-    for row in count_tables():
-        rows.append(row)
-        print(f"Table {row['table']}, {row['row']} …", file=sys.stderr, flush=True)
-    if as_json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    print(f"{'':30} {'parameters, millions':^24} {'multiply-accumulates, billions':^34}")
-    print(f"{'table, row':30} {'printed':>8} {'thop':>7} {'true':>7} {'printed':>12} {'thop x batch':>12} {'true':>8}")
-    for r in rows:
-        name = f"{r['table']}  {r['row']}"
-        params = f"{r['paper_params_m']:8.2f} {r['thop_params'] / 1e6:7.2f} {r['params'] / 1e6:7.2f}"
-        macs = f"{r['paper_gflops']:12.2f} {r['thop_macs'] * r['batch'] / 1e9:12.2f} {r['macs'] / 1e9:8.2f}"
-        print(f"{name:30} {params} {macs}")
-    print("True: each parameter and each multiply-accumulate once, the scan included, for one image.")

@@ -30,9 +30,10 @@ its fingerprint is checked.
 
 
 def _run(args: argparse.Namespace) -> None:
+    from lightm.files import write_json
     from lightm.inference import evaluate_run
-    from lightm.logs import Counting
-    from lightm.results import format_scores, write_json
+    from lightm.training.logs import Counting
+    from lightm.training.record import format_scores
 
     if args.json and not args.json.parent.is_dir():
         raise LightMError(f"There is no folder {args.json.parent}; make it, or correct the path {args.json}.")

@@ -3,8 +3,8 @@
 import argparse
 import os
 
+from lightm.cli.data import found
 from lightm.cli.parser import AddCommand
-from lightm.errors import LightMError
 
 
 def add(command: AddCommand) -> None:
@@ -45,20 +45,6 @@ def _run(args: argparse.Namespace) -> None:
     home = os.environ.get("LIGHTM_DATA")
     table(
         f"data sets (files under LIGHTM_DATA{f' = {home}' if home else ', which is not set'})",
-        [(info.name, *_found(info)) for info in list_datasets()],
+        [(info.name, *found(info)) for info in list_datasets()],
     )
     table("networks", [(info.name, f"{info.summary} ({info.paper_section})") for info in list_models()])
-
-
-def _found(info) -> tuple[str, str]:
-    """Whether a data set is there, and what it is or how to get it, in a few words."""
-    from lightm.data import load_dataset
-
-    if info.name == "folder":
-        return "yours", info.summary
-    try:
-        return "ready", f"{info.summary}; {len(load_dataset(info.name))} cases"
-    except LightMError as error:
-        damaged = "damaged" in str(error) or "missing in" in str(error)
-        script = f"python data_scripts/{info.name.replace('-', '_')}.py --help"
-        return "damaged" if damaged else "missing", f"{info.summary}; get it: {script}"

@@ -1,11 +1,19 @@
-"""The parser that all commands share: one sentence for a mistake, help with examples."""
+"""What all commands share, those of `lightm-book` too: one sentence for a mistake, help with examples, exit codes."""
 
 import argparse
-from collections.abc import Callable
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, NoReturn, Protocol
 
-from lightm.errors import LightMError
+import lightm
+from lightm.cpu.memory import keep_freed_memory
+from lightm.errors import LightMError, suggest
 
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; 130 is a shell's own for Ctrl-C
 Run = Callable[[argparse.Namespace], None]
 
 
@@ -24,3 +32,82 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         sentence = message[:1].upper() + message[1:].rstrip(".") + ("" if message.endswith("?") else ".")
         raise LightMError(f"{sentence} See `{self.prog} --help`.")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command with subcommands. `adds`: what declares each of them, in the order of the help.
+
+    A subcommand may have `settings`, a list that takes key=value words from anywhere; `parser`, the one whose options
+    are suggested; `keep_memory=False`, to decide by itself what becomes of freed memory.
+    """
+
+    name: str
+    description: str
+    epilog: str
+    adds: Sequence[Callable[[AddCommand], Any]]
+
+    def run(self, argv: Sequence[str] | None = None) -> int:
+        """Run one command and return its exit code; what the user can put right is one line on stderr."""
+        try:
+            args = self._arguments(list(sys.argv[1:] if argv is None else argv))
+            if getattr(args, "keep_memory", True):
+                keep_freed_memory()
+            args.run(args)
+            sys.stdout.flush()
+        except BrokenPipeError:  # `lightm info | head`: the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            return self._complain(f"{place}{error.strerror or error}.")
+        except (RuntimeError, MemoryError) as error:
+            if not isinstance(error, MemoryError) and "memory" not in str(error):
+                raise  # a bug, and its traceback is what we need to know
+            first = (str(error).splitlines() or ["No more memory."])[0]
+            remedy = "Use smaller batches (train.batch_size, eval.batch_size) or a smaller data.size."
+            return self._complain(f"{first} {remedy}")
+        except ValueError as error:  # LightMError is one
+            return self._complain(str(error))
+        except KeyboardInterrupt as stop:
+            print(f"{self.name}: {stop or 'Stopped.'}", file=sys.stderr)
+            return INTERRUPTED
+        return 0
+
+    def _complain(self, sentence: str) -> int:
+        print(f"{self.name}: {sentence}", file=sys.stderr)
+        return BAD_INPUT
+
+    def _arguments(self, argv: list[str]) -> argparse.Namespace:
+        parser, commands = self._parsers()
+        if not argv:
+            parser.print_help(sys.stderr)
+            raise SystemExit(BAD_INPUT)
+        named = next((text for text in argv if not text.startswith("-")), None)
+        if named and named not in commands:
+            raise LightMError(f"There is no command {named!r}. {suggest(named, commands)}")
+        args, rest = parser.parse_known_args(argv)
+        args.typed = argv
+        if args.command is None:
+            parser.error(f"name a command, such as {next(iter(commands))}")
+        if hasattr(args, "settings"):  # argparse takes no more key=value after an option: they are left over
+            late = [text for text in rest if not text.startswith("-") and "=" in text]
+            args.settings, rest = [*args.settings, *late], [text for text in rest if text not in late]
+        if rest:
+            command = getattr(args, "parser", commands[args.command])  # of `bench scan` rather than of `bench`
+            near = get_close_matches(rest[0], re.findall(r"--[\w-]+", command.format_usage()))
+            command.error(f"no use for {rest[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        return args
+
+    def _parsers(self) -> tuple[Parser, dict[str, argparse.ArgumentParser]]:
+        parser = Parser(prog=self.name, description=self.description, epilog=self.epilog)
+        parser.add_argument("--version", action="version", version=f"lightm {lightm.__version__}")
+        commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+        def command(name: str, run: Run, summary: str, text: str, example: str) -> argparse.ArgumentParser:
+            sub = commands.add_parser(name, help=summary, description=text, epilog=f"examples:\n{example}")
+            sub.set_defaults(run=run)
+            return sub
+
+        for add in self.adds:
+            add(command)
+        return parser, commands.choices

@@ -44,10 +44,10 @@ crash) and ends with the very weights that an uninterrupted run has.""",
 def _run(args: argparse.Namespace) -> None:
     import logging
 
-    from lightm.config import load_config
-    from lightm.results import format_scores
-    from lightm.smoke import smoke
-    from lightm.training import Trainer
+    from lightm.training.config import load_config
+    from lightm.training.record import format_scores
+    from lightm.training.smoke import smoke
+    from lightm.training.trainer import Trainer
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("lightm").setLevel(logging.INFO)

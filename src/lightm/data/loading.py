@@ -87,7 +87,7 @@ def worker_count(asked: int, device: torch.device, processes: int = 1) -> int:
     """Worker processes for one of `processes` training processes: as asked, or for -1 what suits the machine.
 
     On a CPU none: they would take the cores that train. Beside a GPU one fewer than this process's share of the cores,
-    at most 12: benchmarks/loading.py measures how many images a second each of them prepares.
+    at most 12: `lightm_book.bench.loading` measures how many images a second each of them prepares.
     """
     if asked >= 0:
         return asked

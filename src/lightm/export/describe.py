@@ -24,9 +24,9 @@ import torch
 from torch import nn
 
 from lightm.errors import LightMError, suggest
-from lightm.rvm import RVMLayer
-from lightm.unet import LightMUNet, RVMStack
-from lightm.vss import CausalDWConv, SpatialDWConv, VSSModule
+from lightm.models.rvm import RVMLayer
+from lightm.models.unet import LightMUNet, RVMStack
+from lightm.models.vss import CausalDWConv, SpatialDWConv, VSSModule
 
 FORMAT = 1
 DTYPES = {"float16": np.float16, "float32": np.float32}

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from lightm.kernels.arrays import compiled
+from lightm.cpu.arrays import compiled
 from lightm.kernels.twice import differentiate_gradients
 
 

@@ -14,13 +14,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lightm.allocation import new_empty
-from lightm.kernels.arrays import pieces
-from lightm.scan import threads
-from lightm.scan.arrays import flat, rows
-from lightm.scan.cpu_backward import add_compensated
-from lightm.scan.simd import kernel, lanes, lanes_of, load, scratch, store, zeros
-from lightm.scan.simd_math import sigmoid
+from lightm.cpu import threads
+from lightm.cpu.arrays import flat, pieces, rows
+from lightm.cpu.math import add_compensated, sigmoid
+from lightm.cpu.memory import new_empty
+from lightm.cpu.vectors import kernel, lanes, lanes_of, load, scratch, store, zeros
 
 PIECE = 4096  # tokens of a task
 CHUNK = 32

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightm.kernels.arrays import MOST_LANES, compiled
+from lightm.cpu.arrays import MOST_LANES, compiled
 from lightm.kernels.twice import differentiate_gradients
 
 

@@ -1,4 +1,4 @@
-"""Linear layers over tokens: the products of torch, by whichever library multiplies tall, narrow matrices faster.
+"""Linear layers over tokens and pixels: torch's products, by whichever library multiplies tall, narrow matrices faster.
 
 LightM-UNet's matrices have up to millions of rows and few columns. On processors that are not Intel's, oneDNN is the
 faster for them, where PyTorch asks MKL by default; and of the two ways to write the gradient of the weight, x' g and
@@ -75,3 +75,24 @@ def _onednn_multiplies_faster() -> bool:
             return not intel and torch.equal(product, ones + ones)
     except (OSError, AttributeError, RuntimeError):
         return False
+
+
+class _Pointwise:
+    """A 1^d convolution, each pixel by itself: (B, C_in, *S) -> (B, C_out, *S), channels_last in and out.
+
+    It runs as a linear layer, since PyTorch copies a channels_last volume before and after such an nn.Conv3d on a CPU.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
+
+
+class Pointwise2d(_Pointwise, nn.Conv2d):
+    """`_Pointwise` in 2D, with the parameters of an nn.Conv2d."""
+
+
+class Pointwise3d(_Pointwise, nn.Conv3d):
+    """`_Pointwise` in 3D, with the parameters of an nn.Conv3d."""
+
+
+POINTWISE = {2: Pointwise2d, 3: Pointwise3d}

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightm.allocation import new_empty
+from lightm.cpu.memory import new_empty
 
 SPACING = 16  # tokens between the states that are kept for the backward pass: for N = 16, as many numbers as u has
 

@@ -1,6 +1,6 @@
 """The CPU backend: kernels compiled by numba on first use (no compiler needed) and cached on disk.
 
-The arithmetic is in cpu_forward.py and cpu_backward.py, its vector values in simd.py, its threads in threads.py. Here
+The arithmetic is in cpu_forward.py and cpu_backward.py, its vectors and threads in lightm.cpu. Here
 tensors become what the kernels want: channels padded to whole vectors and states to whole tiles (LightM-UNet's need no
 padding), and the scan is cut into tasks, a task being some blocks of channels of one batch item.
 
@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightm.allocation import new_empty
-from lightm.scan import threads
-from lightm.scan.arrays import flat, rows
+from lightm.cpu import threads
+from lightm.cpu.arrays import flat, rows
+from lightm.cpu.memory import new_empty
+from lightm.cpu.vectors import lanes_of
 from lightm.scan.cpu_backward import backward_task
 from lightm.scan.cpu_forward import KEPT, TILE, forward_task
-from lightm.scan.simd import lanes_of
 
 MOST_LANES = 16  # of any processor and dtype, so that the shape of the kept states depends on neither
 MOST_BLOCKS = 32  # of a task: its share of a chunk must fit in the second-level cache, but long rows are read faster

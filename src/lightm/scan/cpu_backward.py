@@ -18,10 +18,9 @@ Sums over all tokens (dA, dD, d bias) are compensated: plain float32 sums over 2
 import math
 
 import numpy as np
-from numba import njit
 
-from lightm.scan.cpu_forward import KEPT, NORMAL, TILE, prefetch_rows, store_decays
-from lightm.scan.simd import (
+from lightm.cpu.math import add_compensated, sigmoid, softplus
+from lightm.cpu.vectors import (
     add_parts,
     all_below,
     kernel,
@@ -36,20 +35,10 @@ from lightm.scan.simd import (
     store_lane_sums,
     zeros,
 )
-from lightm.scan.simd_math import sigmoid, softplus
+from lightm.scan.cpu_forward import KEPT, NORMAL, TILE, prefetch_rows, store_decays
 
 CHUNK = KEPT  # tokens
 LN_2 = math.log(2)
-
-
-@njit(inline="always")
-def add_compensated(total, at, error, at_error, value, parts):
-    """total[at] += value, keeping in `error` what rounding lost (Kahan's sum)."""
-    value = value - load(error, at_error, parts)
-    before = load(total, at, parts)
-    after = before + value
-    store(error, at_error, (after - before) - value)
-    store(total, at, after)
 
 
 @kernel

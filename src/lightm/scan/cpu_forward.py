@@ -14,7 +14,8 @@ before it: so the processor works on several tokens at once, where the recurrenc
 
 from numba import njit
 
-from lightm.scan.simd import (
+from lightm.cpu.math import exp2, exp2_normal, sigmoid, softplus
+from lightm.cpu.vectors import (
     add_parts,
     all_below,
     kernel,
@@ -28,7 +29,6 @@ from lightm.scan.simd import (
     store,
     zeros,
 )
-from lightm.scan.simd_math import exp2, exp2_normal, sigmoid, softplus
 
 CHUNK = 16  # tokens whose rows are in the fastest cache at a time
 KEPT = 32  # tokens between the states that are kept for the backward pass, whose chunks are as long; some CHUNKs

@@ -1,0 +1,160 @@
+"""Checkpoints: a folder of safetensors and JSON that is there whole, or not at all. No pickle.
+
+    model.safetensors       weights and buffers by name
+    optimizer.safetensors   the optimiser's tensors as "parameter/slot" (only where training goes on from it)
+    state.json              everything else, and the SHA-256 of the other files
+
+A new checkpoint is written into `NAME.new`, flushed to the disk, and takes its place by renaming; the one before stays
+as `NAME.previous`. At whatever instant the process is killed, a whole one is found under `NAME` or `NAME.previous`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lightm.errors import LightMError
+from lightm.files import sync
+
+FORMAT = 1
+
+
+@dataclass
+class Position:
+    """All that changes during a run besides weights and optimiser; a checkpoint's state.json holds it."""
+
+    epoch: int = 0  # epochs completed
+    step: int = 0  # iterations completed of the epoch after those
+    loss_sum: float = 0.0  # over those iterations
+    epoch_seconds: float = 0.0  # spent on them
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] | None = None  # {"epoch", "val_dsc", "val_dsc_native", "val_loss"}
+    wall_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    sittings: int = 0  # processes that the run has had, one after the other
+
+
+def save_checkpoint(
+    folder: Path, state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer | None = None
+) -> None:
+    """Replace the checkpoint `folder`. LightMError if the disk refuses (full, read-only); the old one then stays."""
+    new = folder.with_name(f"{folder.name}.new")
+    previous = folder.with_name(f"{folder.name}.previous")
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        # Copies of their own: safetensors refuses two names for one memory, which a shared layer has.
+        save_file({k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}, _model(new))
+        options = None
+        if optimizer is not None:
+            tensors, options = _split_optimizer(model, optimizer)
+            save_file(tensors, new / "optimizer.safetensors")
+        hashes = {path.name: _sha256(path) for path in sorted(new.iterdir())}
+        whole = {"format": FORMAT, **state, "optimizer": options, "files": hashes}
+        (new / "state.json").write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        for path in (*new.iterdir(), new):
+            sync(path)
+        if folder.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            os.rename(folder, previous)
+        os.rename(new, folder)
+        sync(folder.parent)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(new, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error
+        raise LightMError(
+            f"Can't write the checkpoint {folder} ({reason}); the last good one is still there."
+        ) from error
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """The folder, or its previous one if the process was killed between the two renames, or None."""
+    for candidate in (folder, folder.with_name(f"{folder.name}.previous")):
+        if candidate.is_dir():
+            return candidate
+    return None
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read state.json and check every file against its hash; LightMError names a damaged one."""
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        hashes = state["files"].items()
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise LightMError(f"{folder / 'state.json'} is missing or damaged ({error}). {_remedy(folder)}") from error
+    if state.get("format") != FORMAT:
+        raise LightMError(f"{folder} has format {state.get('format')}; this version of lightm reads format {FORMAT}.")
+    for name, sha256 in hashes:
+        if not (folder / name).is_file() or _sha256(folder / name) != sha256:
+            raise LightMError(f"{folder / name} is missing or damaged. {_remedy(folder)}")
+    return state
+
+
+def load_model(folder: Path, model: nn.Module) -> None:
+    """Fill `model` with the weights of a checkpoint; LightMError names the first that does not fit."""
+    tensors = load_file(_model(folder))
+    own = model.state_dict()
+    for name in [*own, *tensors]:
+        here, there = (tuple(t[name].shape) if name in t else None for t in (own, tensors))
+        if here != there:
+            raise LightMError(
+                f"The weights in {folder} are of another architecture: {name} is "
+                f"{there or 'not there'} in the checkpoint and {here or 'not there'} in this model."
+            )
+    model.load_state_dict(tensors)
+
+
+def load_optimizer(folder: Path, state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Fill `optimizer`, made for `model` with the same groups, with the state of a checkpoint."""
+    index = {name: i for i, name in enumerate(_parameter_names(model, optimizer))}
+    entries: dict[int, dict[str, Any]] = {}
+    for key, tensor in load_file(folder / "optimizer.safetensors").items():
+        name, _, slot = key.rpartition("/")
+        entries.setdefault(index[name], {})[slot] = tensor
+    groups = [
+        {**saved, "params": fresh["params"]}
+        for saved, fresh in zip(state["optimizer"], optimizer.state_dict()["param_groups"], strict=True)
+    ]
+    optimizer.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def _split_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict]]:
+    names = _parameter_names(model, optimizer)
+    whole = optimizer.state_dict()
+    tensors = {
+        f"{names[i]}/{slot}": value.detach().cpu().clone().contiguous()
+        for i, slots in whole["state"].items()
+        for slot, value in slots.items()
+        if isinstance(value, Tensor)  # the rest is None, such as the momentum of a first SGD step
+    }
+    return tensors, [{k: v for k, v in group.items() if k != "params"} for group in whole["param_groups"]]
+
+
+def _parameter_names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Names in the order in which the optimiser numbers its parameters."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+
+
+def _model(folder: Path) -> Path:
+    return folder / "model.safetensors"
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remedy(folder: Path) -> str:
+    previous = folder.with_name(f"{folder.name}.previous")
+    if folder.name.endswith(".previous") or not previous.exists():
+        return "No older checkpoint is left in its run folder; start the run afresh."
+    return f"Delete {folder} to go on from {previous}."

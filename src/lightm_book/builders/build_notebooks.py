@@ -1,0 +1,148 @@
+"""Make the notebooks from their sources: notebooks/src/NAME.py (percent format) -> notebooks/NAME.ipynb, executed.
+
+The result is a function of the source and the package: run twice, it is the same file, byte for byte. Cell ids come
+from the cells' text; no times, no Python version and no path of this machine are kept. A file is replaced only when
+every cell ran. On the command line: `lightm-book notebooks`, `make notebooks`.
+"""
+
+import hashlib
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import jupytext
+import nbformat
+import yaml
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from lightm.errors import LightMError, suggest
+from lightm_book import ROOT
+
+SOURCES, NOTEBOOKS = ROOT / "notebooks" / "src", ROOT / "notebooks"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+TIMEOUT = 600  # seconds a cell
+# One environment for everyone who builds: no debugger chatter, one order of sets; and threads that wait asleep, because
+# on two cores that something else uses too, threads that spin while they wait make everything several times slower.
+ENVIRONMENT = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "passive"}
+COLAB = """# Colab starts without lightm: clone it, for its recipes and records too. Elsewhere this does nothing.
+import importlib.util
+
+if importlib.util.find_spec("lightm") is None:
+    !git clone --quiet --depth 1 {url} lightm
+    %cd lightm/notebooks
+    %pip install --quiet "..[baselines,count]"
+"""
+
+
+def read_source(path: Path) -> nbformat.NotebookNode:
+    """The notebook of a percent source, not executed: stable cell ids, a hidden first cell for Colab, no metadata."""
+    notebook = jupytext.read(path, fmt="py:percent")
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    url = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    colab = nbformat.v4.new_code_cell(COLAB.format(url=url).strip(), metadata={"tags": ["remove-cell"]})
+    notebook.cells.insert(0, colab)
+    seen: set[str] = set()
+    for cell in notebook.cells:
+        cell.metadata.pop("lines_to_next_cell", None)  # a note of jupytext to itself
+        text, copies = cell.cell_type + cell.source, 0
+        while (cell_id := hashlib.sha256(f"{text}{copies}".encode()).hexdigest()[:8]) in seen:
+            copies += 1
+        seen.add(cell_id)
+        cell.id = cell_id
+    return notebook
+
+
+def execute(notebook: nbformat.NotebookNode, name: str) -> None:
+    """Run every cell in notebooks/, in place; SystemExit names the notebook and the cell that failed."""
+    client = NotebookClient(
+        notebook,
+        timeout=TIMEOUT,
+        kernel_name=KERNEL["name"],
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        record_timing=False,
+    )
+    try:
+        with quiet_stderr():
+            client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        number, cell = failing_cell(notebook)
+        lines = "\n".join(f"    {line}" for line in cell.source.splitlines())
+        sys.exit(f"notebooks/src/{name}.py: cell {number} failed:\n{lines}\n{strip_ansi(str(error))[-3000:]}")
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("metadata", {}).pop("needs_background", None)
+    merge_streams(notebook)
+    notebook.metadata.language_info = {"name": "python"}  # the kernel added its Python version
+
+
+def failing_cell(notebook: nbformat.NotebookNode) -> tuple[int, nbformat.NotebookNode]:
+    """The cell that was running: the last one that has a prompt number, or the first of the code cells."""
+    cells = [(n, c) for n, c in enumerate(notebook.cells, 1) if c.cell_type == "code"]
+    started = [pair for pair in cells if pair[1].outputs or pair[1].execution_count]
+    errors = [pair for pair in started if any(o.output_type == "error" for o in pair[1].outputs)]
+    return (errors or started[-1:] or cells)[0]
+
+
+def merge_streams(notebook: nbformat.NotebookNode) -> None:
+    """Join pieces of one stream: how a kernel cuts its output into messages depends on time."""
+    for cell in notebook.cells:
+        joined: list[nbformat.NotebookNode] = []
+        for output in cell.get("outputs", []):
+            last = joined[-1] if joined else None
+            if last and output.output_type == last.output_type == "stream" and output.name == last.name:
+                last.text += output.text
+            else:
+                joined.append(output)
+        if "outputs" in cell:
+            cell.outputs = joined
+
+
+@contextmanager
+def quiet_stderr(log: Path = Path(os.devnull)) -> Iterator[None]:
+    """Send what kernels write to the terminal's stderr (a warning about local TCP, each time) to a file instead."""
+    terminal = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+
+
+def strip_ansi(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def write(notebook: nbformat.NotebookNode, path: Path) -> bool:
+    """Write the notebook whole or not at all; False if the file has this content already."""
+    text = nbformat.writes(notebook) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    part = path.with_suffix(".ipynb.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+    return True
+
+
+def build_notebooks(only: Sequence[str] = ()) -> None:
+    """Make these chapters, or all; LightMError for a name that is none."""
+    names = [path.stem for path in sorted(SOURCES.glob("*.py"))]
+    for name in only:
+        if name not in names:
+            raise LightMError(f"There is no notebooks/src/{name}.py. {suggest(name, names)}")
+    os.environ |= ENVIRONMENT
+    for step, name in enumerate(only or names, 1):
+        print(f"[{step}/{len(only or names)}] {name} ...", end=" ", flush=True)
+        start = time.monotonic()
+        notebook = read_source(SOURCES / f"{name}.py")
+        execute(notebook, name)
+        changed = write(notebook, NOTEBOOKS / f"{name}.ipynb")
+        print(f"{'written' if changed else 'unchanged'}, {time.monotonic() - start:.1f} s", flush=True)

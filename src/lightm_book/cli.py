@@ -1,0 +1,74 @@
+"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | count. `make` calls it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from lightm.cli.parser import AddCommand, Program
+from lightm_book.bench import cli as bench
+from lightm_book.counting import cli as count
+from lightm_book.reproduce import cli as reproduce
+
+
+def _add_build(command: AddCommand) -> None:
+    sub = command(
+        "build",
+        _build,
+        "train a small network, run every notebook, build the book",
+        "Build the book into _build/html. Steps whose inputs are unchanged are skipped.",
+        "  lightm-book build\n  lightm-book build --committed",
+    )
+    sub.add_argument("--committed", action="store_true", help="use the committed outputs: no training, no execution")
+
+
+def _add_notebooks(command: AddCommand) -> None:
+    sub = command(
+        "notebooks",
+        _notebooks,
+        "run notebooks/src/*.py into notebooks/*.ipynb",
+        "Make the notebooks from their sources, executed. A file is replaced only when every cell ran.",
+        "  lightm-book notebooks\n  lightm-book notebooks --only 01_state_space_models",
+    )
+    sub.add_argument("--only", metavar="NAME", action="append", default=[], help="this chapter; repeatable")
+
+
+def _add_claims(command: AddCommand) -> None:
+    sub = command(
+        "claims",
+        _claims,
+        "hold the paper's claims against the records and write the scorecard",
+        "Write book/scorecard.md from the paper's statements, results/ and _toc.yml.",
+        "  lightm-book claims\n  lightm-book claims --check",
+    )
+    sub.add_argument("--check", action="store_true", help="write nothing; fail if the committed page is out of date")
+
+
+def _build(args: argparse.Namespace) -> None:
+    from lightm_book.builders.build_book import build_book
+
+    sys.exit(build_book(args.committed))
+
+
+def _notebooks(args: argparse.Namespace) -> None:
+    from lightm_book.builders.build_notebooks import build_notebooks
+
+    build_notebooks(args.only)
+
+
+def _claims(args: argparse.Namespace) -> None:
+    from lightm_book.builders.scorecard import write_scorecard
+
+    sys.exit(write_scorecard(args.check))
+
+
+LIGHTM_BOOK = Program(
+    "lightm-book",
+    "What the book of LightM-UNet needs, in a checkout of its repository; `make` calls it.",
+    "Each command has its own help, with examples: lightm-book bench --help",
+    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, count.add),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; what the user can put right is one line on stderr."""
+    return LIGHTM_BOOK.run(argv)

@@ -1,0 +1,1 @@
+"""How a claim is decided: each module has the checks of one kind."""

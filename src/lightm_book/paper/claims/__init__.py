@@ -1,0 +1,1 @@
+"""The statements of the paper that can be checked, section by section."""

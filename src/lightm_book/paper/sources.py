@@ -1,0 +1,83 @@
+"""What a verdict can point at: pages of the book, records of this repository, and lines of the authors' code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the book. `file` is its name in _toc.yml, `label` a MyST target on it; no label: its top."""
+
+    text: str
+    file: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Code:
+    """A line of the authors' public repository, as it stood at `COMMIT`. `quote` is that line."""
+
+    text: str
+    path: str
+    quote: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"{REPOSITORY}/blob/{COMMIT}/{self.path}"
+
+
+REPOSITORY = "https://github.com/MrBlankness/LightM-UNet"
+COMMIT = "6b72e27ba70c499ba8f6f341843de75262086fa5"  # 2024-03-29, the last one
+
+# Every page that a claim may name. The scorecard links those that _toc.yml lists and only names the others.
+PAGES: Mapping[str, Page] = {
+    "ssm": Page("State space models", "notebooks/01_state_space_models"),
+    "scan": Page("The selective scan", "notebooks/02_selective_scan"),
+    "vss": Page("The VSS Module", "notebooks/03_vss_module"),
+    "rvm": Page("The RVM Layer", "notebooks/04_rvm_layer"),
+    "unet": Page("LightM-UNet", "notebooks/05_lightm_unet"),
+    "training": Page("Training", "notebooks/06_training"),
+    "x-rays": Page("Real X-rays", "notebooks/07_real_xrays"),
+    "ablations": Page("Ablations", "notebooks/08_ablations"),
+    "counting": Page("Counting honestly", "notebooks/09_counting"),
+    "code": Page("Paper and released code", "notebooks/10_paper_and_code"),
+    "results": Page("Results", "notebooks/12_results"),
+    "averages": Page("the averages", "book/scorecard", "scorecard-averages"),
+    "bounds": Page("the bounds", "book/scorecard", "scorecard-bounds"),
+    "costs": Page("the quotients", "book/scorecard", "scorecard-costs"),
+    "margins": Page("the margins", "book/scorecard", "scorecard-margins"),
+    "rows": Page("equal rows", "book/scorecard", "scorecard-rows"),
+}
+
+COUNTING_RECORD = "results/counting.json"
+RUN_RECORDS = "results/runs"
+
+_TRAINER = "lightm-unet/nnunetv2/training/nnUNetTrainer/nnUNetTrainer"
+_NETWORK = "lightm-unet/nnunetv2/nets/LightMUNet.py"
+_RAW = "data/nnUNet_raw/Dataset80"
+CODE: Mapping[str, Code] = {
+    "repository": Code("the repository", "README.md"),
+    "optimiser": Code(
+        "their trainer",
+        f"{_TRAINER}LightMUNet.py",
+        "optimizer = Adam(self.network.parameters(), lr=self.initial_lr, weight_decay=self.weight_decay, eps=1e-5)",
+    ),
+    "learning rate": Code("their trainer", f"{_TRAINER}LightMUNet.py", "self.initial_lr = 1e-4"),
+    "schedule": Code(
+        "their trainer",
+        f"{_TRAINER}LightMUNet.py",
+        "scheduler = PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs, exponent=0.9)",
+    ),
+    "epochs": Code("their base trainer", f"{_TRAINER}.py", "self.num_epochs = 100"),
+    "iterations": Code("their base trainer", f"{_TRAINER}.py", "self.num_iterations_per_epoch = 250"),
+    "loss": Code("their base trainer", f"{_TRAINER}.py", "loss = DC_and_CE_loss({'batch_dice': ..."),
+    "framework": Code("their network", _NETWORK, "import torch.nn as nn"),
+    "fusion": Code("their decoder", _NETWORK, "x = up(x) + down_x[i + 1]"),
+    "x-ray cases": Code("their data set file", f"{_RAW}2_LungXray/dataset.json", '"numTraining": 493'),
+    "ct cases": Code("their data set file", f"{_RAW}1_LiverCT/dataset.json", '"numTraining": 87'),
+    "figure 1": Code("their file of Figure 1", "assets/main_result.png"),
+    "figure 2": Code("their file of Figure 2", "assets/framework.png"),
+}
+
+# Labelled cases that the publishers of the data sets (references 9 and 1) give away.
+PUBLIC_CASES: Mapping[str, int] = {"montgomery-shenzhen": 704, "lits": 131}

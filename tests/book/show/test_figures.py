@@ -1,0 +1,71 @@
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from lightm.errors import LightMError
+from lightm_book.show.figures import COLORS, frames_slider, use_style
+
+FRAMES = [np.full((8, 8), value, np.uint8) for value in (0, 128, 255)]
+LABELS = ["one", "two <b>", "three"]
+
+
+def test_slider_shows_the_first_frame_without_javascript():
+    images = re.findall(r"<img [^>]*>", frames_slider(FRAMES, LABELS, "squares")._repr_html_())
+    assert [" hidden" in image for image in images] == [False, True, True]
+    assert 'alt="squares (one)"' in images[0] and 'alt="squares (two &lt;b&gt;)"' in images[1]
+
+
+def test_slider_asks_nothing_from_a_network_and_escapes_its_texts():
+    html = frames_slider(FRAMES, LABELS, 'a "quoted" <alt>', caption="<i>caption</i>")._repr_html_()
+    assert not re.search(r"https?://|<script|<link|<alt>|<i>", html)
+    assert 'max="2"' in html and "&lt;i&gt;caption&lt;/i&gt;" in html
+
+
+def test_slider_is_a_function_of_its_input():
+    def ids(frames, alt):
+        return re.search(r'id="(\S+)"', frames_slider(frames, LABELS, alt).html)[1]
+
+    assert frames_slider(FRAMES, LABELS, "x").html == frames_slider(FRAMES, LABELS, "x").html
+    assert len({ids(FRAMES, "x"), ids(FRAMES, "y"), ids(FRAMES[::-1], "x")}) == 3
+
+
+def test_slider_closes_figures_and_keeps_their_size_whatever_they_show():
+    use_style()
+    before = plt.get_fignums()
+    figures = [plt.figure() for _ in range(2)]
+    figures[1].gca().set_title("a title, and an axis that the other one lacks")
+    html = frames_slider(figures, ["a", "b"], "figures").html
+    assert plt.get_fignums() == before
+    assert len(set(re.findall(r'width="(\d+)" height="(\d+)"', html))) == 1
+
+
+def test_slider_has_a_text_for_a_reader_without_a_browser():
+    assert repr(frames_slider(FRAMES, LABELS, "squares")) == "[slider over 3 pictures: squares]"
+
+
+@pytest.mark.parametrize(
+    ("frames", "labels", "alt", "message"),
+    [
+        ([], [], "x", "one label for each frame"),
+        (FRAMES, LABELS[:2], "x", "not 2 for 3 frames"),
+        (FRAMES, LABELS, "  ", "alt text"),
+        ([FRAMES[0], np.zeros((4, 4), np.uint8)], ["a", "b"], "x", "one size"),
+        ([np.zeros((4, 4))], ["a"], "x", "not a float64 array"),
+        (["picture.png"], ["a"], "x", "not a str"),
+    ],
+)
+def test_slider_names_what_is_wrong(frames, labels, alt, message):
+    with pytest.raises(LightMError, match=message):
+        frames_slider(frames, labels, alt)
+
+
+def test_style_colors_differ_in_lightness_too():
+    def lightness(color):
+        red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    use_style()
+    assert [cycle["color"] for cycle in plt.rcParams["axes.prop_cycle"]] == list(COLORS)
+    assert abs(lightness(COLORS[0]) - lightness(COLORS[1])) > 10

@@ -1,0 +1,159 @@
+"""The command line as a newcomer meets it, mistakes first."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import cheaply, tiny_config
+
+import lightm
+from lightm.cli import main
+from lightm.data import load_dataset
+from lightm.data.download import write_folder
+from lightm.training.record import load_record
+
+SMOKE = str(Path(__file__).parents[2] / "experiments" / "smoke.toml")
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """The tiny run as a recipe file."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(tiny_config().to_toml())
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("trian", "There is no command 'trian'. Did you mean 'train'?"),
+        ("--foo", "Name a command"),
+        ("train", "The following arguments are required: recipe. See `lightm train --help`."),
+        ("train none.toml", "Can't read the recipe none.toml (No such file or directory)."),
+        (f"train {SMOKE} --resum", "No use for '--resum'; did you mean --resume?"),
+        (f"train {SMOKE} --out x extra", "No use for 'extra'."),
+        (f"train {SMOKE} train.epochs 3", "'train.epochs' is not a setting; write key=value"),
+        (f"train {SMOKE} train.epoch=3", "Unknown key 'train.epoch'. Did you mean 'epochs'?"),
+        (f"train {SMOKE} --out x epochs=3", "Unknown key 'epochs'. Did you mean 'train.epochs'?"),
+        (f"train {SMOKE} train.epochs=many", 'train.epochs = "many" must be a whole number.'),
+        (f"train {SMOKE} model.name=lightmunet", "There is no model 'lightmunet'. Did you mean 'lightm-unet'?"),
+        (
+            f"train {SMOKE} model.options.widht=8",
+            "'lightm-unet' has no option 'widht'. Did you mean 'width'?",
+        ),
+        (f"train {SMOKE} --resume", "There is nothing to resume in runs/smoke; leave out --resume to start there."),
+        ("predict runs/none image.png", "The following arguments are required: OUT."),
+        ("predict runs/none image.png out.png", "There is no file image.png; correct the path."),
+        ("evaluate runs/none", "There is no run folder runs/none; correct the path, or make one with `lightm train`."),
+        ("evaluate runs/none --split tset", "invalid choice: 'tset'"),
+        ("evaluate runs/none --json none/scores.json", "There is no folder none; make it"),
+        ("data", "Say what to do: list or verify."),
+        ("data verify nothing", "There is no data set 'nothing'."),
+        ("count --model lightm", "There is no model 'lightm'."),
+        ("count --model lightm-unet --size 100", "must be divisible by 8"),
+        ("count --model lightm-unet --size 1 2 3", "--size has 3 numbers; give one, or 2 for --dims 2."),
+        ("count --model lightm-unet --options width", "'width' is not a setting; write key=value"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_nothing_is_made(arguments, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("lightm: ") and err.count("\n") == 1 and sentence in err and not out
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_arguments_it_says_what_there_is(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 2 and "lightm train experiments/smoke.toml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["info", "train", "predict", "evaluate", "count", "data"])
+def test_every_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0 and f"\n  lightm {command}" in capsys.readouterr().out.partition("examples:")[2]
+
+
+def test_info_says_what_is_here_and_how_to_get_what_is_not(capsys, monkeypatch):
+    monkeypatch.delenv("LIGHTM_DATA", raising=False)
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
+    assert f"lightm {lightm.__version__}" in out and " ready " in lines["reference"]
+    assert "SYNTHETIC" in lines["phantom-cxr"] and "300 cases" in lines["phantom-cxr"]
+    assert " missing " in lines["lits"] and "python data_scripts/lits.py" in lines["lits"]
+    assert "lightm-unet" in lines and out.count(" in use ") == 1
+
+
+def test_data_lists_the_data_sets_and_checks_one(capsys, monkeypatch, tmp_path):
+    monkeypatch.delenv("LIGHTM_DATA", raising=False)
+    assert main(["data", "list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert " ready " in lines["phantom-ct"] and " missing " in lines["lits"] and " yours " in lines["folder"]
+
+    write_folder(load_dataset("phantom-cxr", cases=3, size=16), tmp_path / "mine")
+    arguments = ["data", "verify", "folder", "--root", str(tmp_path / "mine")]
+    assert main(arguments) == 0
+    assert "folder: 3 cases are whole; fingerprint " in capsys.readouterr().out
+    next((tmp_path / "mine" / "images").iterdir()).write_bytes(b"no picture")
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("lightm: ") and err.count("\n") == 1
+
+
+def test_count_prints_a_table_and_json(capsys):
+    assert main("count --model lightm-unet --size 64 --options width=8 --json".split()) == 0
+    counted = json.loads(capsys.readouterr().out)
+    assert main("count --model lightm-unet --size 64 --options width=8".split()) == 0
+    assert f"{counted['params']:,}" in capsys.readouterr().out
+
+
+def test_a_run_killed_by_the_system_goes_on_then_predicts_and_is_scored(recipe, tiny_run, tmp_path, capsys):
+    out = str(tmp_path / "run")
+    script = (
+        "import os, signal, sys\n"
+        "from lightm.cli import main\n"
+        "from lightm.training.trainer import Trainer\n"
+        "original = Trainer._iteration\n"
+        "def killed(self, parts):\n"
+        "    if self.position.epoch == 1 and self.position.step == 2:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return original(self, parts)\n"
+        "Trainer._iteration = killed\n"
+        "main(sys.argv[1:])\n"
+    )
+    command = [sys.executable, "-c", script, "train", recipe, "--out", out]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert "epoch 1/3" in done.stderr and not (tmp_path / "run" / "record.json").exists()
+
+    with cheaply():
+        assert main(["train", recipe, "--resume", "--out", out, "train.workers=0"]) == 0
+    assert "DSC lung" in capsys.readouterr().out
+    whole, record = tiny_run
+    for part in ("last", "best"):
+        weights = [(folder / part / "model.safetensors").read_bytes() for folder in (whole, tmp_path / "run")]
+        assert weights[0] == weights[1]
+    assert load_record(tmp_path / "run" / "record.json")["test"] == record["test"]
+
+    Image.fromarray(np.eye(30, dtype=np.uint8) * 200).save(tmp_path / "image.png")
+    assert main(["predict", out, str(tmp_path / "image.png"), str(tmp_path / "label.png")]) == 0
+    assert "1 lung" in capsys.readouterr().out and Image.open(tmp_path / "label.png").size == (30, 30)
+
+    with cheaply():
+        assert main(["evaluate", out, "--json", str(tmp_path / "scores.json")]) == 0
+    assert f"{record['test']['summary']['dsc']['mean']:.4f}" in capsys.readouterr().out
+    assert json.loads((tmp_path / "scores.json").read_text())["scores"] == record["test"]
+
+
+def test_the_command_line_starts_without_loading_torch():
+    code = "import sys, lightm.cli; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,171 @@
+"""A recipe is checked key by key before any work starts, and has one canonical text and hash."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import train
+
+from lightm.data import list_datasets, load_dataset
+from lightm.data.splits import make_split, save_split
+from lightm.errors import LightMError
+from lightm.training.config import Config, config_from_dict, load_config
+from lightm.training.smoke import smoke
+from lightm.training.task import build_network, load_task
+from lightm_book.paper.sources import CODE
+
+RECIPES = sorted((Path(__file__).parents[2] / "experiments").glob("*.toml"))
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[optim]\nlearning_rate = 1", "Unknown key 'optim.learning_rate'"),
+        ("[optm]\nlr = 1", "Unknown key 'optm'. Did you mean 'optim'?"),
+        ("[train]\nepoch = 3", "Did you mean 'epochs'?"),
+        ("[train]\nepochs = 0", "train.epochs = 0 must be at least 1"),
+        ("[train]\nepochs = 2.0", "train.epochs = 2.0 must be a whole number"),
+        ("[train]\nepochs = true", "train.epochs = true must be a whole number"),
+        ('[optim]\nlr = "fast"', 'optim.lr = "fast" must be a number'),
+        ("[optim]\nlr = 0", "optim.lr = 0.0 must be more than 0"),
+        ("[optim]\nlr = nan", "optim.lr = nan must be more than 0"),
+        ("[optim]\nlr = inf", "optim.lr = inf must be finite"),
+        ('[optim]\nname = "adamv"', "Did you mean 'adam"),
+        ("[data]\nsize = 64", "data.size = 64 must be a list of whole numbers"),
+        ("[data]\nsize = [64, 0]", "data.size = 0 must be at least 1"),
+        ("[data]\nratios = [7, 3]", "data.ratios = [7, 3] must be three numbers"),
+        ('[train]\nprecision = "fp16"', "use 'bf16'"),
+        ("[train]\nbatch_size = 4\naccumulate = 3", "train.accumulate = 3 must divide train.batch_size = 4"),
+        ("train = 3", "train must be a section"),
+        ("epochs = 3", "Unknown key 'epochs'. Did you mean 'train.epochs'?"),
+        ("[train", "is not a recipe"),
+    ],
+)
+def test_a_wrong_recipe_names_the_key_and_the_remedy(tmp_path, text, sentence):
+    with pytest.raises(LightMError, match=re.escape(sentence)):
+        load_config(write(tmp_path, text))
+
+
+def test_a_missing_recipe_is_named(tmp_path):
+    with pytest.raises(LightMError, match=r"none\.toml .*experiments"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_overrides_are_typed_and_reach_options(tmp_path):
+    path = write(tmp_path, "[train]\nepochs = 9")
+    config = load_config(path, ["optim.lr=1e-3", "train.epochs=3", "model.name=paper-conv3", "model.options.width=16"])
+    assert (config.optim.lr, config.train.epochs) == (1e-3, 3)
+    assert (config.model.name, config.model.options) == ("paper-conv3", {"width": 16})
+    assert config.name == "recipe"
+    with pytest.raises(LightMError, match=r"write key=value"):
+        load_config(path, ["optim.lr"])
+    with pytest.raises(LightMError, match=r"Unknown key 'train.epoch'"):
+        load_config(path, ["train.epoch=3"])
+
+
+def test_the_canonical_text_reads_back_as_the_same_recipe(tmp_path):
+    config = config_from_dict(
+        {
+            "name": 'quotes " and \\ and é',
+            "data": {"size": [3, 5], "options": {"b": [1, 2.5, "x"], "a key": True, "c": {"d": 1e-300}}},
+            "optim": {"lr": 1e-05, "betas": [0.9, 0.95]},
+        }
+    )
+    again = load_config(write(tmp_path, config.to_toml()))
+    assert again == config and again.sha256 == config.sha256 and again.to_toml() == config.to_toml()
+
+
+def test_the_hash_follows_what_decides_the_result():
+    base = Config()
+    assert config_from_dict({"train": {"workers": 3}, "name": "other"}).sha256 == base.sha256
+    changed = config_from_dict({"optim": {"lr": 2e-3}, "data": {"options": {"cases": 3}}})
+    assert changed.sha256 != base.sha256
+    assert base.difference(changed) == "optim.lr is 0.001, there 0.002; data.options.cases is unset, there 3"
+    assert base.difference(config_from_dict({"train": {"workers": 3}})) == ""
+
+
+def test_a_record_is_a_recipe_too(tmp_path):
+    config = config_from_dict({"name": "x", "train": {"epochs": 4}})
+    (tmp_path / "record.json").write_text(json.dumps({"config": config.to_dict(), "seed": 0}))
+    assert load_config(tmp_path / "record.json") == config
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_committed_recipe_is_valid_and_its_network_takes_its_images(path):
+    config = load_config(path)
+    assert config.name == path.stem
+    data = {info.name: info for info in list_datasets()}[config.data.name]
+    assert not config.data.split or (path.parent / config.data.split).is_file()
+    task = {"spatial_dims": data.spatial_dims, "in_channels": 1, "classes": ["background", "a", "b"]}
+    with torch.device("meta"):  # shapes only: no memory, no arithmetic
+        logits = build_network(config, task)(torch.empty(config.train.batch_size, 1, *config.data.size))
+    assert logits.shape == (config.train.batch_size, 3, *config.data.size)
+
+
+def test_where_the_data_lies_is_no_part_of_the_identity_and_enters_no_record():
+    elsewhere = config_from_dict({"data": {"root": "elsewhere"}})
+    assert elsewhere.sha256 == Config().sha256
+    assert elsewhere.public() == Config().to_dict()
+
+
+def test_the_recipe_in_a_record_of_results_finds_its_split(tmp_path):
+    folder = tmp_path / "experiments" / "splits"
+    folder.mkdir(parents=True)
+    save_split(make_split(load_dataset("phantom-cxr", cases=10)), folder / "own.json")
+    config = config_from_dict({"data": {"split": "splits/own.json", "options": {"cases": 10}}})
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "run.json").write_text(json.dumps({"config": config.to_dict()}))
+    assert len(load_task(load_config(tmp_path / "results" / "run.json")).cases("test")) == 2
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_has_a_smoke_version_with_the_same_training(path):
+    config = load_config(path)
+    small = smoke(config)
+    assert small.name == f"{config.name}-smoke" and small.data.name.startswith("phantom")
+    changed = {"train.epochs", "train.batch_size", "train.accumulate", "train.iterations_per_epoch", "optim.warmup"}
+    differing = {part.partition(" is ")[0] for part in small.difference(config).split("; ")}
+    assert {key for key in differing if not key.startswith(("data.", "model.options.", "eval."))} <= changed
+    task = {"spatial_dims": len(small.data.size), "in_channels": 1, "classes": ["background", "a"]}
+    with torch.device("meta"):
+        logits = build_network(small, task)(torch.empty(2, 1, *small.data.size))
+    assert logits.shape == (2, 2, *small.data.size)
+
+
+@pytest.mark.parametrize("name", ["lightm-unet", "lightm-unet-1m", "unetr", "swin-unetr", "nnunet", "u-mamba-bot"])
+def test_the_smoke_version_suits_other_networks_too(name):
+    small = smoke(config_from_dict({"data": {"size": [512, 512]}, "model": {"name": name}}))
+    with torch.device("meta"):
+        network = build_network(small, {"spatial_dims": 2, "in_channels": 1, "classes": ["background", "a"]})
+        assert network.eval()(torch.empty(1, 1, *small.data.size)).shape == (1, 2, *small.data.size)
+
+
+@pytest.mark.parametrize("name", ["paper", "released", "strong"])
+def test_the_smoke_versions_train(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("lightm.training.smoke.PHANTOMS", {2: ("phantom-cxr", 16)})
+    monkeypatch.setattr("lightm.training.smoke.CASES", 10)
+    network = ["model.options.width=8", "model.options.depths=[1]", "model.options.bottleneck_depth=1"]
+    config = smoke(load_config(RECIPES[0].parent / f"{name}.toml", network))
+    record = train(config, tmp_path / "run")
+    assert [row["epoch"] for row in record["curve"]] == [1, 2] and record["data"]["synthetic"]
+
+
+def test_the_released_recipe_says_what_the_authors_trainer_says():
+    config = load_config(RECIPES[0].parent / "released.toml")
+    optim, said = config.optim, {name: CODE[name].quote for name in ("optimiser", "schedule", "epochs", "iterations")}
+    assert (
+        f"= {optim.name.capitalize()}(" in said["optimiser"]
+        and f"eps={optim.eps:.0e}".replace("e-0", "e-") in (said["optimiser"])
+    )
+    assert f"exponent={optim.power}" in said["schedule"]
+    assert f"{optim.lr:.0e}".replace("e-0", "e-") in CODE["learning rate"].quote
+    assert said["epochs"].endswith(f" {config.train.epochs}")
+    assert said["iterations"].endswith(f" {config.train.iterations_per_epoch}")
