@@ -16,6 +16,7 @@ FLOORS = (
     ("models",),
     ("training",),
     ("inference",),
+    ("export",),
     ("cli",),
     ("__main__",),
 )

@@ -75,7 +75,7 @@ def test_without_arguments_it_says_what_there_is(capsys):
     assert stop.value.code == 2 and "lightm train experiments/smoke.toml" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["info", "train", "predict", "evaluate", "count", "data"])
+@pytest.mark.parametrize("command", ["info", "train", "predict", "evaluate", "export", "count", "data"])
 def test_every_command_has_help_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

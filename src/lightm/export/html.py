@@ -9,8 +9,6 @@ import html
 import io
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from torch import nn
 
 from lightm.data.transforms import CT_WINDOW
 from lightm.errors import LightMError, suggest
+from lightm.export.card import Card
 from lightm.export.describe import Described, describe
 from lightm.files import whole_file
 
@@ -26,26 +25,6 @@ PAGE, RUNTIME = (Path(__file__).parent / name for name in ("page", "runtime"))
 RUNTIME_SCRIPTS = ("memory.js", "engine.js", "operations.js")  # the network, also without a page around it
 SERVICE_SCRIPTS = ("png.js", "preprocess.js", "picture.js", "service.js")  # pictures in, labels out
 NORMALISATIONS = ("zscore", "ct")
-
-
-@dataclass(frozen=True)
-class Card:
-    """What the page says of a network, and what it must know to prepare pictures for it.
-
-    classes: names of the label values 0, 1, …, background first. size: (H, W) that it was trained at; pictures are
-    resized to it. normalise: as in `lightm.data.transforms`. trained_on: the data, in a sentence, with its terms.
-    title, lead: what stands at the top; default from the classes. facts: more rows of "About this network".
-    example: gray values 0 to 255 (H, W) of a picture that may be shipped, for a reader who has none.
-    """
-
-    classes: Sequence[str]
-    size: tuple[int, int]
-    normalise: str
-    trained_on: str
-    title: str = ""
-    lead: str = ""
-    facts: tuple[tuple[str, str], ...] = ()
-    example: np.ndarray | None = None
 
 
 def export_html(

@@ -8,7 +8,7 @@ from torch import nn
 
 from lightm.data.phantoms import PhantomCXR
 from lightm.errors import LightMError
-from lightm.export.html import Card
+from lightm.export.card import Card
 from lightm.inference import Predictor
 
 RADIOGRAPHS = ("phantom-cxr", "montgomery-shenzhen")  # data sets for whose networks a phantom is an example
