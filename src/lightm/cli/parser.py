@@ -14,7 +14,7 @@ from lightm.cpu.memory import keep_freed_memory
 from lightm.errors import LightMError, suggest
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; 130 is a shell's own for Ctrl-C
-Run = Callable[[argparse.Namespace], None]
+Run = Callable[[argparse.Namespace], int | None]  # its exit code; None is 0
 
 
 class AddCommand(Protocol):
@@ -49,11 +49,12 @@ class Program:
 
     def run(self, argv: Sequence[str] | None = None) -> int:
         """Run one command and return its exit code; what the user can put right is one line on stderr."""
+        code = None
         try:
             args = self._arguments(list(sys.argv[1:] if argv is None else argv))
             if getattr(args, "keep_memory", True):
                 keep_freed_memory()
-            args.run(args)
+            code = args.run(args)  # a number if the command has something to say by it, as `data verify` has
             sys.stdout.flush()
         except BrokenPipeError:  # `lightm info | head`: the reader has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,7 +72,7 @@ class Program:
         except KeyboardInterrupt as stop:
             print(f"{self.name}: {stop or 'Stopped.'}", file=sys.stderr)
             return INTERRUPTED
-        return 0
+        return code or 0
 
     def _complain(self, sentence: str) -> int:
         print(f"{self.name}: {sentence}", file=sys.stderr)

@@ -4,14 +4,14 @@ images/ with masks/          the same file name but for the ending; PNG and its 
 imagesTr/ with labelsTr/     Medical Segmentation Decathlon and nnU-Net (case_0000, case_0001: one file a channel)
 """
 
-import json
-import re
 from pathlib import Path
 
 import numpy as np
 
 from lightm.data.base import Case, Dataset, digest
-from lightm.data.images import read_image, read_label, stem_of, suffix_of
+from lightm.data.images import read_image, read_label
+from lightm.data.reading.description import first_error, read_description
+from lightm.data.reading.layout import CaseFiles, find_layout
 from lightm.data.verify import find_root, hash_file, remembered_hashes
 from lightm.errors import LightMError
 
@@ -22,51 +22,75 @@ class Folder(Dataset):
     root: the folder. classes: names of the label values 0, 1, …; without them those of dataset.json, else background
     and foreground. Where there are two classes, masks of 0 and 255 are read as 0 and 1. normalise: "zscore" or "ct";
     without it, "ct" if dataset.json says that the images are CT.
+    threshold: masks with soft edges (anti-aliased, JPEG) are 1 above it, e.g. 127. channels: 1 reads colour pictures as
+    gray, 3 gray ones as colour; without it all pictures must be as the first.
+    accept: kinds of fault that `lightm.data.check` shall take for warnings when a training starts.
     """
 
     name = "folder"
     source = "Your own files."
 
-    def __init__(self, root: str | Path | None = None, classes: list[str] | None = None, normalise: str | None = None):
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        classes: list[str] | None = None,
+        normalise: str | None = None,
+        threshold: float | None = None,
+        channels: int | None = None,
+        accept: list[str] | None = None,
+    ):
         if root is None:
             raise LightMError(
                 "Data set folder needs root=FOLDER, which holds images/ and masks/ (or imagesTr/, labelsTr/)."
             )
         if not Path(root).is_dir():
             raise LightMError(f"Data set folder: there is no folder {root}; correct root (relative to where you are).")
-        self._open(Path(root), classes, normalise)
+        if channels not in (None, 1, 3):
+            raise LightMError(f"Data set folder: channels={channels} must be 1 (gray) or 3 (colour), or left out.")
+        self._open(Path(root), classes, normalise, threshold, channels)
 
-    def _open(self, root: Path, classes: list[str] | None = None, normalise: str | None = None) -> None:
-        self.root = root
-        self._files = _pairs(root)
+    def _open(
+        self,
+        root: Path,
+        classes: list[str] | None = None,
+        normalise: str | None = None,
+        threshold: float | None = None,
+        channels: int | None = None,
+    ) -> None:
+        self.root, self._threshold, self._channels = root, threshold, channels
+        self._files = _cases(root)
         self.case_ids = tuple(sorted(self._files))
-        described = _describe(root)
-        self.classes = tuple(classes or described.get("classes", ("background", "foreground")))
-        self.normalise = normalise or described.get("normalise", "zscore")
+        described = read_description(root)
+        first_error(described, root)
+        self.classes = tuple(classes or described.classes or ("background", "foreground"))
+        self.normalise = normalise or described.normalise
         if len(self.classes) < 2:
             raise LightMError(f"Data set {self.name}: classes={list(self.classes)} must name background and one more.")
         first = self._read(self.case_ids[0])
         self.in_channels, self.spatial_dims = first.image.shape[0], first.image.ndim - 1
 
     def _read(self, case_id: str) -> Case:
-        images, mask = self._files[case_id]
+        files = self._files[case_id]
+        images, mask = files.images, files.label
         channels = [read_image(path) for path in images]
         for path, channel in zip(images, channels, strict=True):
             if channel.values.shape[1:] != channels[0].values.shape[1:]:
                 raise LightMError(f"{path} has another size than {images[0].name}; the channels of a case must agree.")
         label, _ = read_label(mask)
-        if len(self.classes) == 2 and set(np.unique(label)) <= {0, 255}:
+        if self._threshold is not None:
+            label = label > self._threshold
+        elif len(self.classes) == 2 and set(np.unique(label)) <= {0, 255}:
             label = label / 255
-        return Case(
-            case_id,
-            np.concatenate([channel.values for channel in channels]),
-            label.astype(np.uint8),
-            channels[0].spacing,
-        )
+        values = np.concatenate([channel.values for channel in channels])  # (C, *S)
+        wanted = self._channels or getattr(self, "in_channels", None)  # the first case sets in_channels
+        values = _as_many(values, wanted, exact=self._channels is None)
+        return Case(case_id, values, label.astype(np.uint8), channels[0].spacing)
 
     def fingerprint(self) -> str:
         """SHA-256 over the hashes of all files; they are read once and remembered."""
-        files = sorted(path.relative_to(self.root).as_posix() for i, m in self._files.values() for path in (*i, m))
+        found = [path for case in self._files.values() for path in (*case.images, case.label)]
+        slices = [inside for path in found if path.is_dir() for inside in path.iterdir() if inside.is_file()]  # DICOM
+        files = sorted(p.relative_to(self.root).as_posix() for p in [*found, *slices] if not p.is_dir())
         return digest(
             f"{name} {value}" for name, value in remembered_hashes(self.root, dict.fromkeys(files, hash_file)).items()
         )
@@ -104,56 +128,32 @@ class LiTS(Folder):
         self._open(find_root(self.name, "Task03_Liver", root), ["background", "liver", "tumour"], "ct")
 
 
-def _pairs(root: Path) -> dict[str, tuple[list[Path], Path]]:
-    """Case name -> (image files, one a channel or one for all; label file)."""
-    for images, masks in (("images", "masks"), ("imagesTr", "labelsTr")):
-        if (root / images).is_dir() and (root / masks).is_dir():
-            break
-    else:
+def _as_many(values: np.ndarray, channels: int | None, exact: bool) -> np.ndarray:
+    """A picture (C, H, W) as gray or as colour; anything else as it is. exact: only where nothing is lost by it."""
+    if values.ndim != 3 or channels not in (1, 3) or len(values) == channels or len(values) not in (1, 3):
+        return values
+    if len(values) == 1:
+        return np.repeat(values, 3, axis=0)
+    if (values == values[:1]).all():
+        return values[:1]
+    if exact:
+        return values
+    return np.tensordot(np.float32([0.299, 0.587, 0.114]), values, axes=1)[None]  # luma, as Pillow's mode L
+
+
+_BROKEN = ("no-partner", "two-files", "channels")  # with these it is not clear which files make a case
+
+
+def _cases(root: Path) -> dict[str, CaseFiles]:
+    """Case name -> its files. LightMError for the first that lacks one, and how many do."""
+    layout = find_layout(root)
+    broken = [fault for fault in layout.faults if fault.kind in _BROKEN]
+    if broken:
+        first = broken[0]
         raise LightMError(
-            f"{root} holds neither images/ and masks/ nor imagesTr/ and labelsTr/; put your files in one of these."
+            f"Case {first.case!r} {first.what} ({root / first.file}); {first.remedy} ({len(broken)} case(s) have such "
+            "a fault; `lightm data verify` lists all)."
         )
-    labels = {stem_of(path): path for path in _listed(root / masks)}
-    pictures: dict[str, list[Path]] = {}
-    for path in _listed(root / images):
-        stem = stem_of(path)
-        if stem not in labels:
-            stem = re.sub(r"_\d{4}$", "", stem)  # nnU-Net numbers the channels
-        pictures.setdefault(stem, []).append(path)
-    if not labels:
-        raise LightMError(f"{root / masks} holds no PNG or NIfTI file; put a label map for each image there.")
-    without = sorted(set(labels) ^ set(pictures))
-    if without:
-        lacks, folder = ("image", images) if without[0] in labels else ("label map", masks)
-        raise LightMError(
-            f"Case {without[0]!r} has no {lacks} in {root / folder}; {len(without)} case(s) lack their partner: "
-            "add it, or remove the other file."
-        )
-    return {stem: (pictures[stem], labels[stem]) for stem in labels}
-
-
-def _listed(folder: Path) -> list[Path]:
-    # Names with a dot in front are what macOS leaves in archives, the Decathlon's among them.
-    return sorted(path for path in folder.iterdir() if suffix_of(path) and not path.name.startswith("."))
-
-
-def _describe(root: Path) -> dict:
-    """What dataset.json says, in the spelling of the Decathlon ("0": "liver") or of nnU-Net ("liver": 0)."""
-    path = root / "dataset.json"
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        pairs = [(int(k), v) if str(k).isdigit() else (int(v), k) for k, v in content.get("labels", {}).items()]
-        kinds = content.get("channel_names", content.get("modality", {}))
-    except (ValueError, TypeError, AttributeError):
-        raise LightMError(
-            f"{path} can't be understood: `labels` must pair numbers and names; correct or remove it."
-        ) from None
-    names = tuple(str(name) for _, name in sorted(pairs))
-    if [number for number, _ in sorted(pairs)] != list(range(len(pairs))):
-        raise LightMError(f"{path}: the labels must be numbered 0, 1, 2, … without a gap; correct it.")
-    described: dict = {"classes": names} if names else {}
-    if isinstance(kinds, dict) and list(kinds.values())[:1] == ["CT"]:
-        described["normalise"] = "ct"
-    return described
+    if not layout.cases:
+        raise LightMError(f"{root / layout.masks} holds no PNG or NIfTI file; put a label map for each image there.")
+    return layout.cases

@@ -1,39 +1,33 @@
-"""Image files in and out: PNG and its like through Pillow, NIfTI through nibabel; damaged files get one sentence."""
+"""Image files in and out, whatever their format; damaged files get one sentence.
 
-import zlib
-from dataclasses import dataclass
+PNG, JPEG, BMP, TIFF     Pillow and tifffile      (`lightm.data.reading.pictures`)
+NIfTI                    nibabel                  (`lightm.data.reading.nifti`)
+NRRD, MHA, DICOM         SimpleITK, an extra      (`lightm.data.reading.itk`); a folder of DICOM slices is one volume
+"""
+
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from lightm.data.reading import itk
+from lightm.data.reading.content import check_regular
+from lightm.data.reading.faults import BadFile
+from lightm.data.reading.image import AXES, ImageFile
+from lightm.data.reading.nifti import read_nifti
+from lightm.data.reading.pictures import read_picture
 from lightm.errors import LightMError
 from lightm.files import whole_file
 
 NIFTI = (".nii.gz", ".nii")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-# Volumes are turned so that their axes run to the back, the left and the head, whatever the file's order: then
-# [..., k] is an axial slice as a radiologist looks at it, and a liver lies on the same side in every case.
-AXES = ("P", "L", "S")
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """What a file holds: values float32 (C, *S), spacing in mm along S, and where the file puts its voxels.
-
-    affine: 4 x 4, voxel of the file to scanner millimetres; None for pictures. order: how the file's axes were turned.
-    """
-
-    values: np.ndarray
-    spacing: tuple[float, ...]
-    affine: np.ndarray | None = None
-    order: np.ndarray | None = None
+READABLE = (*NIFTI, *PICTURES, *itk.SUFFIXES)
 
 
 def suffix_of(path: str | Path) -> str:
     """ ".nii.gz", ".png", …: the ending that says the format, in lower case; "" if it is none that can be read."""
     name = Path(path).name.lower()
-    return next((ending for ending in (*NIFTI, *PICTURES) if name.endswith(ending)), "")
+    return next((ending for ending in READABLE if name.endswith(ending)), "")
 
 
 def stem_of(path: str | Path) -> str:
@@ -42,67 +36,47 @@ def stem_of(path: str | Path) -> str:
     return name[: len(name) - len(suffix_of(path))]
 
 
-def read_image(path: str | Path) -> ImageFile:
-    """Read a picture or a NIfTI file. LightMError if it is missing, damaged or of a kind that can't be read."""
+def read_image(path: str | Path, indices: bool = False) -> ImageFile:
+    """Read a picture or a volume; a folder is read as one DICOM series.
+
+    indices: of a picture with a palette, the numbers rather than the colours. LightMError (`BadFile`, where the file
+    itself is at fault) if it is missing, damaged or of a kind that can't be read.
+    """
     path = Path(path)
-    if not path.is_file():
+    if path.is_dir() and itk.is_series(path):
+        return itk.read_series(path)
+    if not path.is_file() and not path.exists() and not path.is_symlink():
         raise LightMError(f"There is no file {path}; correct the path.")
     kind = suffix_of(path)
     if not kind:
-        raise LightMError(f"{path}: can't read this kind of file; give one of {', '.join((*PICTURES, *NIFTI))}.")
-    try:
-        return _read_nifti(path) if kind in NIFTI else _read_picture(path)
-    except LightMError:
-        raise
-    except (
-        OSError,
-        EOFError,
-        SyntaxError,
-        ValueError,
-        zlib.error,
-        UnidentifiedImageError,
-    ) as error:
-        raise LightMError(f"{path} is damaged or incomplete ({error}); fetch it again.") from None
-
-
-def _read_picture(path: Path) -> ImageFile:
-    with Image.open(path) as picture:
-        if picture.mode in ("1", "P", "PA", "LA", "RGBA", "CMYK", "YCbCr"):
-            picture = picture.convert("L" if picture.mode in ("1", "LA") else "RGB")
-        values = np.array(picture, dtype=np.float32)  # (H, W) or (H, W, C)
-    values = values[None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
-    return ImageFile(values, (1.0, 1.0))
-
-
-def _read_nifti(path: Path) -> ImageFile:
-    import nibabel  # here and below: pictures are read where it is not installed
-    from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
-
-    try:
-        file = nibabel.load(path)
-    except nibabel.filebasedimages.ImageFileError as error:
-        raise OSError(error) from None
-    if len(file.shape) not in (3, 4):
-        raise LightMError(
-            f"{path} has {len(file.shape)} axes; give a volume, or a volume with channels as fourth axis."
-        )
-    values = np.asarray(file.dataobj, dtype=np.float32)
-    order = ornt_transform(io_orientation(file.affine), axcodes2ornt(AXES))
-    values = apply_orientation(values if values.ndim == 4 else values[..., None], order)  # (*S, C)
-    spacing = np.empty(3)
-    spacing[order[:, 0].astype(int)] = file.header.get_zooms()[:3]
-    return ImageFile(np.ascontiguousarray(np.moveaxis(values, -1, 0)), tuple(map(float, spacing)), file.affine, order)
+        raise LightMError(f"{path}: can't read this kind of file; give one of {', '.join(READABLE)}.")
+    check_regular(path)
+    if kind in NIFTI:
+        return read_nifti(path)
+    return itk.read_itk(path) if kind in itk.SUFFIXES else read_picture(path, indices)
 
 
 def read_label(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
     """A label map, float32 (*S) of whole numbers 0 to 255 as in the file, and the spacing."""
-    file = read_image(path)
+    file = read_image(path, indices=True)
+    return label_values(path, file), file.spacing
+
+
+def label_values(path: str | Path, file: ImageFile) -> np.ndarray:
+    """The values (*S) of a file that was read as a label map. BadFile if it holds no labels."""
     values = file.values[0]
-    if (file.values != values).any():
-        raise LightMError(f"{path} is a colour picture; a label map has one number a pixel: save it as 8-bit gray.")
-    if not np.isfinite(values).all() or (values != np.rint(values)).any() or values.min() < 0 or values.max() > 255:
-        raise LightMError(f"{path} is no label map: it holds values other than the whole numbers 0 to 255; correct it.")
-    return values, file.spacing
+    if (file.values != values).any() and not np.isnan(values).any():
+        remedy = "a label map has one number a pixel: save it as 8-bit gray"
+        raise BadFile(
+            path, "label-channels", f"is no label map: it has {len(file.values)} channels that differ", remedy
+        )
+    if not np.isfinite(values).all():
+        raise BadFile(path, "label-values", "is no label map: it holds NaN or infinite values", "correct it")
+    low, high = values.min(), values.max()
+    if low < 0 or high > 255 or (values != np.rint(values)).any():
+        what = f"is no label map: it holds values other than the whole numbers 0 to 255 ({low:g} to {high:g})"
+        raise BadFile(path, "label-values", what, "correct it")
+    return values
 
 
 def check_label_path(path: str | Path, like: ImageFile) -> None:

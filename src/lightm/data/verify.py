@@ -47,7 +47,7 @@ def hash_file(path: Path) -> str:
 
 
 def remembered_hashes(root: Path, files: Mapping[str, Callable[[Path], str]], pinned: str = "") -> dict[str, str]:
-    """The hash of each file (path under `root` -> how to hash it), from memory where size and date are as they were.
+    """The hash of each file (path under `root` -> how to hash it), from memory where size and dates are as they were.
 
     The memory is a JSON file in the user's cache folder, one for each root and `pinned` (say, a manifest's hash).
     """
@@ -56,24 +56,27 @@ def remembered_hashes(root: Path, files: Mapping[str, Callable[[Path], str]], pi
     memory_file = Path(pooch.os_cache("lightm")) / f"hashes-{digest([str(root.resolve()), pinned])[:16]}.json"
     try:
         memory = json.loads(memory_file.read_text())
-    except (OSError, ValueError):
+        memory = memory if isinstance(memory, dict) else {}
+    except (OSError, ValueError, RecursionError):
         memory = {}
     known, to_do = {}, []
     for name in files:
         status = (root / name).stat()
-        stamp = [status.st_size, status.st_mtime_ns]
+        # The date of change, too: `touch` and `cp -p` set the other one as they like.
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
         old = memory.get(name)
-        known[name] = [*stamp, old[2] if old and old[:2] == stamp else None]
-        if known[name][2] is None:
+        kept = isinstance(old, list) and len(old) == 4 and old[:3] == stamp and isinstance(old[3], str)
+        known[name] = [*stamp, old[3] if kept else None]
+        if known[name][3] is None:
             to_do.append(name)
     if to_do:
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             hashes = pool.map(lambda name: files[name](root / name), to_do)
             bar = tqdm(hashes, f"Checking files of {root.name} (once)", len(to_do), leave=False, delay=1, unit="file")
             for name, value in zip(to_do, bar, strict=True):
-                known[name][2] = value
+                known[name][3] = value
         _remember(memory_file, known)
-    return {name: entry[2] for name, entry in known.items()}
+    return {name: entry[3] for name, entry in known.items()}
 
 
 def _remember(memory_file: Path, known: dict[str, list]) -> None:
