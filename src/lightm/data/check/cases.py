@@ -136,7 +136,7 @@ def _numbers(look: Look, images: Sequence[ImageFile]) -> None:
             lows.append(low)
             highs.append(high)
     look.low, look.high, look.image_hash = min(lows), max(highs), content.hexdigest()
-    if len(images) == 1 and look.channels > 1:
+    if len(images) == 1 and first.values.ndim == 3 and look.channels == 3:  # gray, saved as colour
         look.equal_channels = bool((first.values == first.values[:1]).all())
 
 

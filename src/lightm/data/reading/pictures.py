@@ -14,7 +14,7 @@ from lightm.data.reading.content import FETCH, check_size, looks_like
 from lightm.data.reading.faults import WARNING, BadFile
 from lightm.data.reading.image import ImageFile, Remark
 
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "TIFF")  # MPO: a JPEG with a second picture behind it, as phones write
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _ENDINGS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}
 _DAMAGE = (
     OSError,
@@ -77,7 +77,7 @@ def _read_pillow(path: Path, indices: bool) -> ImageFile:
                 )
             )
         pages = getattr(picture, "n_frames", 1)
-        if pages > 1 and kind != "MPO":
+        if pages > 1 and kind != "MPO":  # a JPEG with a second picture behind it, as phones write
             raise _pages(path, pages)
         if kind == "PNG":
             _check_png(path)
