@@ -10,6 +10,7 @@ import numpy as np
 
 from lightm.data.images import label_values, read_image
 from lightm.data.reading.faults import WARNING, BadFile, Fault, shown
+from lightm.data.reading.geometry import misfit
 from lightm.data.reading.image import ImageFile
 from lightm.data.reading.layout import CaseFiles
 from lightm.errors import LightMError
@@ -222,47 +223,6 @@ def _undeclared(case: str, name: str, unknown: list[int], present: list[int], ex
 
 def _compare(look: Look, image: ImageFile, other: ImageFile, name: str, partner: str) -> None:
     """Shape, spacing and place of two files that should lie on one another; `other` is named in the fault."""
-    mine, its = other.values.shape[1:], image.values.shape[1:]
-    if mine != its:
-        what = f"is {_by(mine)}, but {partner} is {_by(its)}"
-        remedy = "give both the same size"
-        if sorted(mine) == sorted(its):
-            turned = any("EXIF" in note for note in image.notes + other.notes)
-            remedy = "turn one of them: their axes are swapped" + (
-                " (one is turned by its EXIF data)" if turned else ""
-            )
-        look.faults.append(Fault("shape", look.case_id, name, what, remedy))
-        return
-    if not image.spacing_known or not other.spacing_known:
-        return
-    a, b = np.array(image.spacing), np.array(other.spacing)
-    remedy = "correct the header that is wrong, or resample the label map onto the image"
-    if not np.allclose(a, b, rtol=0.01):
-        what = f"has the spacing {_numbers_of(b)} mm, but {partner} {_numbers_of(a)} mm"
-        look.faults.append(Fault("spacing-differs", look.case_id, name, what, remedy))
-        return
-    if image.affine is None or other.affine is None:
-        return
-    corners = np.array(
-        [[*((np.array(its) - 1) * np.array([i >> k & 1 for k in range(3)])), 1] for i in range(8)], float
-    )
-    places = [(file.upright_affine() @ corners.T)[:3] for file in (image, other)]
-    apart = float(np.linalg.norm(places[0] - places[1], axis=0).max())
-    if apart > 0.05 * a.min() + 1e-3:
-        how = "lies elsewhere"
-        if image.stored != other.stored:
-            how = (
-                f"is mirrored or turned in its header (its axes run {other.stored}, those of {partner} {image.stored})"
-            )
-        elif not np.allclose(image.affine[:3, :3], other.affine[:3, :3], atol=0.01 * a.min()):
-            how = "is turned in its header"
-        what = f"{how}: voxels with the same number are up to {apart:.4g} mm from those of {partner}"
-        look.faults.append(Fault("affine-differs", look.case_id, name, what, remedy))
-
-
-def _numbers_of(values: np.ndarray) -> str:
-    return " x ".join(f"{v:.4g}" for v in values)
-
-
-def _by(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
+    wrong = misfit(image, other, partner)
+    if wrong:
+        look.faults.append(Fault(wrong.kind, look.case_id, name, wrong.what, wrong.remedy, wrong.severity))
