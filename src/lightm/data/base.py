@@ -77,6 +77,10 @@ class Dataset(ABC):
         """The group that a split keeps in proportion (a hospital, a diagnosis); one group for all unless overridden."""
         return ""
 
+    def patient(self, case_id: str) -> str:
+        """Whom the case is of: a split keeps a patient's cases together. Each its own unless overridden."""
+        return case_id
+
     def __len__(self) -> int:
         return len(self.case_ids)
 

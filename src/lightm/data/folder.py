@@ -12,6 +12,7 @@ from lightm.data.base import Case, Dataset, digest
 from lightm.data.images import read_image, read_label
 from lightm.data.reading.description import first_error, read_description
 from lightm.data.reading.layout import CaseFiles, find_layout
+from lightm.data.reading.patients import read_patients
 from lightm.data.verify import find_root, hash_file, remembered_hashes
 from lightm.errors import LightMError
 
@@ -24,6 +25,8 @@ class Folder(Dataset):
     without it, "ct" if dataset.json says that the images are CT.
     threshold: masks with soft edges (anti-aliased, JPEG) are 1 above it, e.g. 127. channels: 1 reads colour pictures as
     gray, 3 gray ones as colour; without it all pictures must be as the first.
+    patient: whom a case is of, as a pattern whose group is the patient's name ("^(p[0-9]+)_"), or as the name of a CSV
+    file in the folder with the columns case and patient: no split tears a patient's cases apart.
     accept: kinds of fault that `lightm.data.check` shall take for warnings when a training starts.
     """
 
@@ -38,6 +41,7 @@ class Folder(Dataset):
         threshold: float | None = None,
         channels: int | None = None,
         accept: list[str] | None = None,
+        patient: str | None = None,
     ):
         if root is None:
             raise LightMError(
@@ -48,6 +52,11 @@ class Folder(Dataset):
         if channels not in (None, 1, 3):
             raise LightMError(f"Data set folder: channels={channels} must be 1 (gray) or 3 (colour), or left out.")
         self._open(Path(root), classes, normalise, threshold, channels)
+        self._patients = read_patients(Path(root), patient, self.case_ids) if patient else {}
+
+    def patient(self, case_id: str) -> str:
+        """Whom the case is of, as the option `patient` says; without it each case is a patient of its own."""
+        return getattr(self, "_patients", {}).get(case_id, case_id)
 
     def _open(
         self,

@@ -80,6 +80,10 @@ def _read(look: Look, path: Path, name: str, indices: bool = False) -> ImageFile
     except BadFile as bad:
         look.faults.append(Fault(bad.kind, look.case_id, name, bad.what, bad.remedy))
         return None
+    except MemoryError:
+        what = "needs more memory than there is"
+        look.faults.append(Fault("too-large", look.case_id, name, what, "crop or shrink it"))
+        return None
     except LightMError as error:  # a missing library
         look.faults.append(Fault("unreadable", look.case_id, name, "can't be read here", str(error).rstrip(".")))
         return None

@@ -43,7 +43,10 @@ def read_nifti(path: Path) -> ImageFile:
         if isinstance(error, BadFile):
             raise
         raise BadFile(path, "unreadable", f"is damaged or incomplete ({error})", FETCH) from None
-    order = ornt_transform(io_orientation(file.affine), axcodes2ornt(AXES))
+    directions = io_orientation(file.affine)
+    if sorted(directions[:, 0].tolist()) != [0, 1, 2]:  # nearly flat: an axis has no direction of its own
+        raise BadFile(path, "affine", "has two axes that run in the same direction", "correct its header")
+    order = ornt_transform(directions, axcodes2ornt(AXES))
     upright = apply_orientation(values if values.ndim == 4 else values[..., None], order)  # (*S, C)
     spacing = np.empty(3)
     spacing[order[:, 0].astype(int)] = file.header.get_zooms()[:3]

@@ -3,6 +3,8 @@
 Left to guess, Pillow hands a PostScript file to Ghostscript, whatever the file is called.
 """
 
+import logging
+import struct
 import warnings
 import zlib
 from pathlib import Path
@@ -16,20 +18,10 @@ from lightm.data.reading.image import ImageFile, Remark
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _ENDINGS = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}
-_DAMAGE = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    KeyError,
-    TypeError,
-    IndexError,
-    ZeroDivisionError,
-    zlib.error,
-    OverflowError,
-    MemoryError,
-    UnidentifiedImageError,
-)  # what decoders raise on broken bytes
+# What Pillow and tifffile raise on broken bytes, between them: nearly everything.
+_DAMAGE = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError)
+_DAMAGE = (*_DAMAGE, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it reports each odd tag of a file that we refuse anyhow
 # Pillow warns of large pictures; `_open` refuses those above twice that size, with the file's name.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
