@@ -188,3 +188,25 @@ def test_workers_suit_the_machine():
 def test_an_empty_list_of_cases_is_named(phantoms):
     with pytest.raises(LightMError, match="list of case names is empty"):
         SegmentationData(phantoms, (), (32, 32), "zscore")
+
+
+def test_a_window_of_ones_own_is_linear_between_its_ends():
+    image = torch.tensor([[-2000.0, -1000, -300, 400, 3000]])[None]  # (C, H, W)
+    assert normalise_image(image, "window:-1000:400").tolist() == [[[-1, -1, 0, 1, 1]]]
+    assert torch.equal(normalise_image(image, "window:-175:250"), normalise_image(image, "ct"))
+
+
+def test_percentiles_keep_a_few_bright_voxels_from_deciding():
+    image = torch.rand(2, 40, 50, generator=torch.Generator().manual_seed(0))
+    bright = image.clone()
+    bright[0, 0, :3] = 1e6
+    plain, cut = normalise_image(image, "percentile"), normalise_image(bright, "percentile")
+    assert type(cut) is torch.Tensor and (plain - cut).abs().mean() < 0.01 and cut.max() < 3
+    assert cut.mean((1, 2)).abs().max() < 1e-5
+    assert normalise_image(bright, "zscore")[0, 1:].abs().max() < 0.1  # all that is left of the contrast without it
+
+
+@pytest.mark.parametrize("how", ["window:", "window:5", "window:3:1", "window:nan:1", "window:0:inf", "window:a:b"])
+def test_a_window_that_is_none_is_named(how):
+    with pytest.raises(LightMError, match="must be window:LOW:HIGH"):
+        normalise_image(torch.zeros(1, 2, 2), how)

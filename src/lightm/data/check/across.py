@@ -24,8 +24,11 @@ def compare_cases(looks: Sequence[Look], expected: Expected, normalise: str) -> 
         notes.append(f"The files' axes run in different directions ({kinds}); all are turned the same way when read.")
     cut = [look.outside_ct for look in training if look.outside_ct is not None]
     if normalise == "ct" and cut and np.median(cut) > 0.5:
+        ends = np.array([look.around for look in training if look.around is not None])
+        low, high = np.floor(ends[:, 0].min()), np.ceil(ends[:, 1].max())
         what = f"says that the images are CT, but the liver window cuts off {np.median(cut):.0%} of what is marked"
-        faults.append(Fault("window", "", NAME, what, "train with data.normalise=zscore", WARNING))
+        remedy = f"train with data.normalise=window:{low:g}:{high:g}, the values of what is marked, or a wider window"
+        faults.append(Fault("window", "", NAME, what, remedy, WARNING))
     return faults, notes
 
 

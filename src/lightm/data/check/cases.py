@@ -50,6 +50,7 @@ class Look:
     counts: dict[int, int] = field(default_factory=dict)  # label value -> voxels
     border: float | None = None  # share of the voxels at the rim that are foreground
     outside_ct: float | None = None  # share of the foreground that a CT window cuts off
+    around: tuple[float, float] | None = None  # 0.5th and 99.5th percentile of the image's values where it is marked
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -195,6 +196,8 @@ def _labels(look: Look, path: Path, file: ImageFile, expected: Expected, images:
 
         seen = images[0].values[0][foreground]
         look.outside_ct = float(((seen < CT_WINDOW[0]) | (seen > CT_WINDOW[1])).mean())
+        if np.isfinite(seen).all():
+            look.around = tuple(float(v) for v in np.percentile(seen, (0.5, 99.5)))
 
 
 def _binary(labels: np.ndarray, counts: np.ndarray, expected: Expected) -> tuple[np.ndarray, np.ndarray]:
