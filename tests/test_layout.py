@@ -13,7 +13,7 @@ PACKAGE = Path(lightm.__file__).parent
 FLOORS = (
     ("errors", "files", "provenance", "cpu"),
     ("scan", "kernels", "data", "ssm", "counting"),
-    ("models",),
+    ("models", "evaluation"),
     ("training",),
     ("inference",),
     ("export",),

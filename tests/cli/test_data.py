@@ -59,7 +59,7 @@ def test_a_named_set_is_shown_with_its_terms(tmp_path, folder, capsys):
     assert main(["data", "show", "lits"]) == 0
     out = capsys.readouterr().out
     assert "CC BY-SA 4.0" in out and "doi:10.1016/j.media.2022.102680" in out and "liver" in out
-    assert main(["data", "list"]) == 0 and "lits                 here" in capsys.readouterr().out
+    assert main(["data", "list"]) == 0 and "lits                 ready" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
