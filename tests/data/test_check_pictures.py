@@ -234,6 +234,18 @@ def test_a_name_with_control_characters_is_printed_harmlessly(tmp_path, own_cach
     assert "\x1b" not in text and "c\\x1b[2J\\n2" in text
 
 
+def test_a_name_that_is_no_utf_8_is_no_trouble(tmp_path, own_cache, capsys):
+    root = pictures(tmp_path / "set")
+    for folder in ("images", "masks"):
+        os.rename(root / folder / "c02.png", os.fsencode(root / folder) + b"/c\xff.png")
+    assert main(["data", "verify", str(root), "--json", str(tmp_path / "r.json")]) == 0
+    assert main(["data", "verify", str(root)]) == 0
+    DAMAGE["empty"][1](root / "images" / os.fsdecode(b"c\xff.png"))
+    assert main(["data", "verify", str(root), "--json", str(tmp_path / "r.json")]) == 1
+    assert "c\\udcff" in capsys.readouterr().out
+    assert load_dataset("folder", root=root).fingerprint()
+
+
 def test_the_answer_is_remembered_by_content_and_a_damaged_memory_is_made_anew(tmp_path, own_cache):
     root = pictures(tmp_path / "set")
     soft(root)

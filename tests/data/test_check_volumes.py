@@ -67,6 +67,7 @@ SHIFTED = np.eye(4) + np.array([[0, 0, 0, 40], [0] * 4, [0] * 4, [0] * 4])
         ("dtype", lambda i, m: (like(i, np.zeros(i.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])), m)),
         ("axes", lambda i, m: (like(i, np.asarray(i.dataobj)[:, :, 0]), m)),
         ("channels", lambda i, m: (like(i, np.stack([i.dataobj] * 2, -1)), m)),
+        ("label-channels", lambda i, m: (i, like(m, np.stack([m.dataobj] * 2, -1)))),
         ("label-values", lambda i, m: (i, like(m, np.asarray(m.dataobj) * 0.5))),
         ("label-values", lambda i, m: (i, like(m, np.asarray(m.dataobj).astype(np.int16) * -1))),
         ("label-values", lambda i, m: (i, like(m, np.where(np.asarray(m.dataobj) > 0, np.nan, 0.0)))),
@@ -261,3 +262,13 @@ def test_the_report_is_readable_and_json(tmp_path, own_cache):
     content = json.loads(json.dumps(report.to_dict()))
     assert content["errors"] == 1 and content["faults"][0]["file"] == "labelsTr/c02.nii.gz"
     assert "up to 50 mm" in report.text() and report.text().endswith("mend the errors before you train on it.")
+
+
+def test_channels_may_lie_in_one_file_if_there_are_as_many_as_declared(tmp_path, own_cache):
+    root = volumes(tmp_path / "set", description={"channel_names": {"0": "T1", "1": "T2"}})
+    assert {f.what for f in check_folder(root).errors} == {"has 1 channel(s), but dataset.json declares 2 (T1, T2)"}
+    for path in (root / "imagesTr").iterdir():
+        image = nibabel.load(path)
+        nibabel.save(like(image, np.stack([image.dataobj, np.asarray(image.dataobj) + 1], -1)), path)
+    report = check_folder(root)
+    assert not report.faults and report.facts["channels"] == 2

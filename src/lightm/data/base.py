@@ -115,7 +115,8 @@ def _by(shape: Iterable[int]) -> str:
 
 def digest(lines: Iterable[str]) -> str:
     """SHA-256 (hex) of lines of text: how fingerprints and split hashes are made."""
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    # surrogateescape: the bytes of a file's name that is no UTF-8
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def check_options(name: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -65,6 +65,9 @@ def read_label(path: str | Path) -> tuple[np.ndarray, tuple[float, ...]]:
 def label_values(path: str | Path, file: ImageFile) -> np.ndarray:
     """The values (*S) of a file that was read as a label map. BadFile if it holds no labels."""
     values = file.values[0]
+    if len(file.values) > 1 and values.ndim == 3:
+        what = f"is no label map: it has {len(file.values)} channels"
+        raise BadFile(path, "label-channels", what, "give each voxel one number")
     if (file.values != values).any() and not np.isnan(values).any():
         remedy = "a label map has one number a pixel: save it as 8-bit gray"
         raise BadFile(

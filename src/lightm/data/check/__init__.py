@@ -104,7 +104,7 @@ def check_folder(
     layout, said = find_layout(root), read_description(root)
     check_description(said, layout)
     expected = Expected(
-        tuple(classes or said.classes or ("background", "foreground")), said.ignore, threshold, channels
+        tuple(classes or said.classes or ("background", "foreground")), said.ignore, threshold, said.channels, channels
     )
     how = normalise or said.normalise
     start = Report(name, str(root), faults=tuple([*layout.faults, *said.faults]), notes=tuple(said.notes))

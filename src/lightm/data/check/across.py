@@ -52,7 +52,7 @@ def _duplicates(looks: Sequence[Look]) -> list[Fault]:
             where = f"{shown(first.case_id)} ({shown(first.files[0])})"
             what = f"is the same image as {where}, {place}under another name{labels}"
             faults.append(Fault("duplicate", other.case_id, other.files[0], what, "keep one of them"))
-    marked = [look for look in looks if len([v for v in look.counts if v]) and look.part == "train"]
+    marked = [look for look in looks if len(look.counts) > 1 and look.part == "train"]
     for first, *others in _groups(marked, lambda look: look.label_hash):
         for other in others:
             if other.image_hash != first.image_hash and not (first.constant and other.constant):
@@ -95,8 +95,15 @@ def _odd_ones(looks: Sequence[Look], expected: Expected) -> list[Fault]:
     if 1 in numbers and all(look.equal_channels or look.channels == 1 for look in alike):
         usual = 1  # gray saved as colour is read as gray
     made_alike = dims == 2 and expected.channels and set(numbers) <= {1, 3}
+    declared = len(expected.declared)
     for look in alike:
-        if not made_alike and look.channels != usual and not (usual == 1 and look.equal_channels):
+        count = 1 if look.equal_channels and declared == 1 else look.channels
+        if declared and count != declared and not made_alike:
+            names = ", ".join(map(shown, expected.declared))
+            what = f"has {count} channel(s), but {NAME} declares {declared} ({names})"
+            remedy = "add the missing channel, or correct channel_names"
+            faults.append(Fault("channels", look.case_id, look.files[0], what, remedy))
+        elif not declared and not made_alike and look.channels != usual and not (usual == 1 and look.equal_channels):
             what = f"has {look.channels} channel(s), {numbers[usual]} other(s) have {usual}"
             remedy = "convert it, so that all are alike" + (", or give the option channels=1" if dims == 2 else "")
             faults.append(Fault("channels", look.case_id, look.files[0], what, remedy))

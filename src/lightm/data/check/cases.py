@@ -25,6 +25,7 @@ class Expected:
     classes: tuple[str, ...]
     ignore: int | None = None
     threshold: float | None = None
+    declared: tuple[str, ...] = ()  # the channels that dataset.json names
     channels: int | None = None  # 1 or 3: colour and gray pictures are made alike when they are read
 
 

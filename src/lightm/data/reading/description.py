@@ -42,7 +42,7 @@ class Description:
 def read_description(root: Path) -> Description:
     """What dataset.json in `root` says; an empty `Description` if there is none. Mistakes are among its faults."""
     path, said = root / NAME, Description()
-    if not path.is_file():
+    if not path.exists():
         return said
     try:
         if path.stat().st_size > _LIMIT:
@@ -148,22 +148,7 @@ def check_description(said: Description, layout: Layout) -> None:
                 f"says that files end in {shown(ending)}, but {len(other)} of {len(files)} do not, e.g. {shown(where)}",
                 "correct file_ending, or convert the files",
             )
-    _check_channels(said, layout)
     _check_list(said, layout)
-
-
-def _check_channels(said: Description, layout: Layout) -> None:
-    """Where channels are files of their own, their number must be the one that dataset.json declares."""
-    if not said.channels:
-        return
-    for case in layout.cases.values():
-        if len(case.channels) not in (0, len(said.channels)):
-            what = f"has {len(case.channels)} channel file(s), but {NAME} declares {len(said.channels)} "
-            what += f"({', '.join(map(shown, said.channels))})"
-            where = case.images[0].relative_to(layout.root).as_posix()
-            said.faults.append(
-                Fault("channels", case.case_id, where, what, "add the missing file, or correct channel_names")
-            )
 
 
 def _check_list(said: Description, layout: Layout) -> None:
