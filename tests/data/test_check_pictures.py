@@ -15,7 +15,7 @@ from PIL import Image
 from lightm.cli import main
 from lightm.data import load_dataset
 from lightm.data.check import check_folder
-from lightm.data.check.named import check_before_training
+from lightm.data.check.named import check_before_training, said_before_training
 from lightm.errors import LightMError
 
 
@@ -290,6 +290,19 @@ def test_training_does_not_start_on_faulty_data(tmp_path, own_cache):
     DAMAGE["empty"][1](root / "masks" / "c02.png")
     with pytest.raises(LightMError, match=r"2 error\(s\) in the data .* c02, images/c02.png: is empty .* lists all"):
         check_before_training("folder", str(root), {})
+
+
+def test_structures_that_a_resize_loses_are_said_before_training(tmp_path, own_cache):
+    root = pictures(tmp_path / "set")
+    for i, path in enumerate(sorted((root / "masks").iterdir())):
+        gray(path, np.pad(np.full((3, 3), 255), ((5 + i, 32 - i), (9, 36))))  # 9 of 1920 pixels
+    report = check_before_training("folder", str(root), {})
+    assert said_before_training(report, (80, 96)) == []
+    (line,) = said_before_training(report, (16, 16))
+    assert "Label 1 (foreground) shrinks to 1.2 voxels or fewer" in line and "data.size 16 x 16" in line
+    gray(root / "masks" / "c00.png", np.zeros((40, 48)))
+    (first, _) = said_before_training(check_before_training("folder", str(root), {}), (16, 16))
+    assert "1 warning(s) about the data, e.g. c00, masks/c00.png: holds background only" in first
 
 
 @pytest.mark.real_data

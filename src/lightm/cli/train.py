@@ -1,6 +1,7 @@
 """lightm train: train the network of a recipe."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from lightm.cli.parser import AddCommand
@@ -44,7 +45,7 @@ crash) and ends with the very weights that an uninterrupted run has.""",
 def _run(args: argparse.Namespace) -> None:
     import logging
 
-    from lightm.data.check.named import check_before_training
+    from lightm.data.check.named import check_before_training, said_before_training
     from lightm.training.config import load_config
     from lightm.training.record import format_scores
     from lightm.training.smoke import smoke
@@ -54,7 +55,9 @@ def _run(args: argparse.Namespace) -> None:
     logging.getLogger("lightm").setLevel(logging.INFO)
     config = load_config(args.recipe, args.settings)
     config = smoke(config) if args.smoke else config
-    check_before_training(config.data.name, config.data.root, config.data.options)
+    report = check_before_training(config.data.name, config.data.root, config.data.options)
+    for line in said_before_training(report, config.data.size) if report else ():
+        print(f"lightm: {line}", file=sys.stderr)
     out = args.out or Path("runs") / config.name
     record = Trainer(config, out, resume=args.resume).fit()
     print(f"{out}: best validation DSC {record['best']['val_dsc']:.4f} in epoch {record['best']['epoch']}")

@@ -196,10 +196,17 @@ def summarise(looks: Sequence[Look], expected: Expected, normalise: str) -> dict
             "name": name,
             "share": sum(look.counts.get(value, 0) for look in training) / total if total else None,
             "cases": sum(value in look.counts for look in training),
+            "small_share": _small_share(training, value),
         }
         for value, name in enumerate(expected.classes)
     ]
     return facts
+
+
+def _small_share(training: Sequence[Look], value: int) -> float | None:
+    """The 10th percentile of a class's share of its image, over the cases that hold it."""
+    shares = [look.counts[value] / sum(look.counts.values()) for look in training if value in look.counts]
+    return float(np.quantile(shares, 0.1)) if shares else None
 
 
 def _spread(rows: Sequence[Any], kind: type) -> dict[str, list]:

@@ -1,6 +1,7 @@
 """Checks by a data set's name, and the one that a training begins with."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ _FOLDERS = {  # name -> folder under LIGHTM_DATA, classes, normalisation
     "montgomery-shenzhen": ("cxr", ("background", "lung"), "zscore"),
 }
 _OPTIONS = ("classes", "threshold", "normalise", "channels", "accept")
+FEW = 8  # voxels of a structure after the resize: below that, its shape is not to be learned
 Progress = Callable[[int, int], None]
 
 
@@ -73,6 +75,32 @@ def check_before_training(name: str, root: str, options: Mapping[str, Any]) -> R
             f"(`lightm data verify {place}` lists all; data.options.accept=[{first.kind!r}] takes such as they are)."
         )
     return report
+
+
+def said_before_training(report: Report, size: Sequence[int]) -> list[str]:
+    """What a user should read before a long run: that there are warnings, and which structures hardly survive `size`.
+
+    A lesion of 3 x 3 pixels in a picture of 256 x 256 is less than one pixel at 32 x 32: it is gone from the training
+    and from the scores at that size, which are then perfect.
+    """
+    lines = []
+    if report.warnings:
+        first = report.warnings[0]
+        where = ", ".join(shown(part) for part in (first.case, first.file) if part)
+        lines.append(
+            f"{len(report.warnings)} warning(s) about the data, e.g. {where}: {shown(first.what)} "
+            f"(`lightm data verify {shown(report.root)}` lists all)."
+        )
+    for entry in report.facts.get("classes", [])[1:]:
+        share = entry.get("small_share")
+        voxels = None if share is None else share * math.prod(size)
+        if voxels is not None and voxels < FEW:
+            by = " x ".join(map(str, size))
+            lines.append(
+                f"Label {entry['value']} ({shown(entry['name'])}) shrinks to {voxels:.1f} voxels or fewer in "
+                f"a tenth of the cases at data.size {by}: choose a larger size."
+            )
+    return lines
 
 
 def _check_packed(name: str, place: Path, progress: Progress) -> Report:
