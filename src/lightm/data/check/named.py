@@ -17,6 +17,17 @@ _FOLDERS = {  # name -> folder under LIGHTM_DATA, classes, normalisation
     "lits": ("Task03_Liver", ("background", "liver", "tumour"), "ct"),
     "montgomery-shenzhen": ("cxr", ("background", "lung"), "zscore"),
 }
+# Errors that a user may know to be none; a NaN, say, stays one.
+_MATTERS_OF_TASTE = (
+    "spacing-differs",
+    "affine-differs",
+    "forms",
+    "spacing",
+    "units",
+    "duplicate",
+    "count",
+    "file-ending",
+)
 _OPTIONS = ("classes", "threshold", "normalise", "channels", "accept")
 FEW = 8  # voxels of a structure after the resize: below that, its shape is not to be learned
 Progress = Callable[[int, int], None]
@@ -70,9 +81,12 @@ def check_before_training(name: str, root: str, options: Mapping[str, Any]) -> R
         first = report.errors[0]
         where = ", ".join(shown(part) for part in (first.case, first.file) if part)
         place = shown(report.root) if name == "folder" else name
+        opt_out = (
+            f"; data.options.accept=[{first.kind!r}] takes such as they are" if first.kind in _MATTERS_OF_TASTE else ""
+        )
         raise LightMError(
             f"{len(report.errors)} error(s) in the data of {place}, e.g. {where}: {shown(first.what)}; {first.remedy} "
-            f"(`lightm data verify {place}` lists all; data.options.accept=[{first.kind!r}] takes such as they are)."
+            f"(`lightm data verify {place}` lists all{opt_out})."
         )
     return report
 
