@@ -53,7 +53,7 @@ def remembered_hashes(root: Path, files: Mapping[str, Callable[[Path], str]], pi
     """
     import pooch  # not where data is read from a packed file
 
-    memory_file = Path(pooch.os_cache("lightm")) / f"hashes-{digest([str(root.resolve()), pinned])[:16]}.json"
+    memory_file = Path(pooch.os_cache("lightm")) / f"sha256-{digest([str(root.resolve()), pinned])[:16]}.json"
     try:
         memory = json.loads(memory_file.read_text())
         memory = memory if isinstance(memory, dict) else {}
