@@ -1,14 +1,13 @@
 """Two houses: `lightm` never imports `lightm_book`, and imports among its modules point one way."""
 
-import ast
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
+
+from imports import imported, modules_of
 
 import lightm
 
-PACKAGE = Path(lightm.__file__).parent
 # From the ground up: what stands on a line may import what stands on lines above it, and its own folder.
 FLOORS = (
     ("errors", "files", "provenance", "cpu"),
@@ -20,25 +19,8 @@ FLOORS = (
     ("cli",),
     ("__main__",),
 )
-MODULES = {
-    ".".join(("lightm", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
-    for path in PACKAGE.rglob("*.py")
-}
-
-
-def imported(name: str) -> set[str]:
-    """The modules that a module's import statements name, wherever they stand in it."""
-    found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            whole = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {one if one in MODULES else node.module for one in whole}
-    return found
-
-
-GRAPH = {name: imported(name) & MODULES.keys() for name in MODULES}
+MODULES = modules_of(lightm)
+GRAPH = {name: imported(name, MODULES) & MODULES.keys() for name in MODULES}
 
 
 def room(name: str) -> str:
@@ -46,7 +28,9 @@ def room(name: str) -> str:
 
 
 def test_the_package_never_imports_what_belongs_to_the_book():
-    assert {(name, other) for name in MODULES for other in imported(name) if other.startswith("lightm_book")} == set()
+    assert {
+        (name, other) for name in MODULES for other in imported(name, MODULES) if other.startswith("lightm_book")
+    } == set()
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -80,7 +64,9 @@ def test_a_kernel_is_stale_when_any_file_changes_that_it_is_compiled_from():
     compiled = {
         name
         for name in MODULES
-        if any(other == "numba" or other.startswith(("numba.", "lightm.cpu.vectors")) for other in imported(name))
+        if any(
+            other == "numba" or other.startswith(("numba.", "lightm.cpu.vectors")) for other in imported(name, MODULES)
+        )
     }
     watched = {entry[0] for entry in _sources_stamp()}
     assert {MODULES[name].name for name in compiled} <= watched and "cpu_backward.py" in watched

@@ -381,9 +381,10 @@ plt.show()
 
 # %% mystnb={"image": {"alt": "Lines from left to right, one for each network: its rank by validation score after 1, 5, 20 and 100 percent of the training, the best at the top; or, while no such run is recorded, an empty figure that says so"}}
 PERCENTS = (1, 5, 20, 100)
-ranks = next((r for e in on_xrays if e.carries_verdicts and len(r := ranks_after(e, PERCENTS)) > 1), {})
+ranks = ranks_after(main, PERCENTS) if main.carries_verdicts else {}
 fig, ax = plt.subplots(figsize=(6.8, 4.0))
-for i, (name, line) in enumerate(ranks.items()):
+for name, line in ranks.items():
+    i = order.index(name)  # colours and styles as above
     color = COLORS[i % len(COLORS)]
     ax.plot(range(len(PERCENTS)), line, styles[i // len(COLORS)], marker="o", color=color)
     ax.annotate(name, (len(PERCENTS) - 1, line[-1]), xytext=(8, 0), textcoords="offset points", va="center", fontsize=9)

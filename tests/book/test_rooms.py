@@ -1,31 +1,13 @@
 """Imports among the rooms of lightm_book point one way, and no two modules import each other in a circle."""
 
-import ast
 from graphlib import TopologicalSorter
-from pathlib import Path
+
+from imports import imported, modules_of
 
 import lightm_book
 
-PACKAGE = Path(lightm_book.__file__).parent
-MODULES = {
-    ".".join(("lightm_book", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
-    for path in PACKAGE.rglob("*.py")
-}
-
-
-def imported(name: str) -> set[str]:
-    """The modules of the package that a module's import statements name, wherever they stand in it."""
-    found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            whole = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {one if one in MODULES else node.module for one in whole}
-    return found & MODULES.keys()
-
-
-GRAPH = {name: imported(name) for name in MODULES}
+MODULES = modules_of(lightm_book)
+GRAPH = {name: imported(name, MODULES) & MODULES.keys() for name in MODULES}
 
 
 def test_no_modules_import_each_other_in_a_circle():

@@ -21,7 +21,7 @@ Call = Callable[[], Any]
 
 
 class OthersLoad:
-    """Cores that other processes kept busy since the last look; None where the system does not tell."""
+    """Cores that other processes kept busy since the last look; None where the system does not know."""
 
     def __init__(self) -> None:
         self.last = self._look()
@@ -49,7 +49,7 @@ def alternate(
     calls: dict[str, Call],
     repeats: int,
     patience: float,
-    told: Callable[[str, float], None] = lambda name, seconds: None,
+    on_call: Callable[[str, float], None] = lambda name, seconds: None,
     synchronize: Call = lambda: None,
 ) -> dict[str, dict[str, Any]]:
     """Call everything in turns; name -> {"median_s", "samples_s", "disturbed", "warm"}.
@@ -59,14 +59,14 @@ def alternate(
         repeats: samples of each, after one call that is not counted.
         patience: seconds that one contender may take; slower ones are called less often. One whose first call takes
             longer than that is not called again: that call is its sample, and "warm" is false.
-        told: called with the name and the duration after each call.
+        on_call: called with the name and the duration after each call.
         synchronize: called before the clock is read (a GPU works on when a call has returned).
     """
     samples: dict[str, list[tuple[float, float | None]]] = {}
     planned, cold = {}, set()
     for name, call in calls.items():
         first = _timed(call, synchronize, shortest=0)
-        told(name, first[0])
+        on_call(name, first[0])
         planned[name] = min(repeats, max(1, int(patience / first[0])))
         samples[name] = []
         if first[0] > patience:
@@ -75,7 +75,7 @@ def alternate(
     while waiting := [name for name in calls if len(samples[name]) < planned[name]]:
         for name in waiting:
             samples[name].append(_timed(calls[name], synchronize))
-            told(name, samples[name][-1][0])
+            on_call(name, samples[name][-1][0])
     return {name: {**_summary(taken), "warm": name not in cold} for name, taken in samples.items()}
 
 

@@ -4,7 +4,7 @@ torch.profiler names every operation of the step and the time it took by itself,
 things decide the part to which an operation counts:
 
     where   the RVM layers, the rest of the network, the loss, or the optimiser. In the forward pass hooks on the layers
-            tell; in the backward pass autograd's sequence numbers do: a node of the graph bears the number that was
+            do; in the backward pass autograd's sequence numbers do: a node of the graph bears the number that was
             current when its forward operation ran, and the hooks noted the numbers between which a layer ran.
     what    by the name of the operation: matrix products are projections, `aten::copy_` is a copy, and so on.
 

@@ -12,7 +12,7 @@ from lightm_book.bench.machine import machine
 from lightm_book.bench.measure import alternate
 from lightm_book.bench.memory import added_by, free_memory, in_own_process
 from lightm_book.bench.peers import Absent, Contender, find, ours, peers
-from lightm_book.bench.progress import Plan, on_stderr
+from lightm_book.bench.progress import Plan, Report, on_stderr
 from lightm_book.bench.record import finish, header
 from lightm_book.bench.roofline import Counts, bound, scan_counts
 
@@ -34,7 +34,7 @@ def bench_scan(
     memory: bool = True,
     time: bool = True,
     keep_freed_memory: bool = False,
-    say: Callable[[str], None] = on_stderr,
+    report: Report = on_stderr,
 ) -> dict[str, Any]:
     """Time and peak memory of the scan, ours beside peers'; plain values, as record.py describes them.
 
@@ -50,7 +50,7 @@ def bench_scan(
         memory: the peak memory, which calls each contender once more. time: the time; False: the memory alone.
         keep_freed_memory: keep the CPU memory that is freed, as the commands of `lightm` do (lightm.cpu.memory), for
             every contender; by default memory is what a program gets that imports torch and does nothing about it.
-        say: takes lines of progress.
+        report: gets lines of progress.
 
     Raises:
         LightMError: an unknown backend or peer, or a device that is not there.
@@ -65,10 +65,10 @@ def bench_scan(
     }
     roof = machine(device)
     passes = PASSES[:1] if forward_only else PASSES
-    bench = _Bench(device, repeats if time else 0, patience, memory, say)
+    bench = _Bench(device, repeats if time else 0, patience, memory, report)
     for contender in contenders:
         if isinstance(contender, Absent):
-            say(f"{contender.name} is left out: {contender.reason}")
+            report(f"{contender.name} is left out: {contender.reason}")
         else:
             bench.plan.expect(contender.name, sum(shape.states for shape in shapes) * len(passes) * (repeats + 1))
     for shape in shapes:
@@ -90,9 +90,9 @@ def bench_scan(
 class _Bench:
     """What stays the same from shape to shape: the question, and what was learnt of each contender's pace."""
 
-    def __init__(self, device: torch.device, repeats: int, patience: float, memory: bool, say: Callable[[str], None]):
+    def __init__(self, device: torch.device, repeats: int, patience: float, memory: bool, report: Report):
         self.device, self.repeats, self.patience, self.memory = device, repeats, patience, memory
-        self.plan = Plan(say)
+        self.plan = Plan(report)
         self.pace: dict[tuple[str, bool], tuple[float, Shape]] = {}  # seconds a state and token, and where measured
 
     def row(self, contender: Contender | Absent, shape: Shape) -> dict[str, Any]:
@@ -124,14 +124,14 @@ class _Bench:
             calls[contender.name] = contender_call(contender, laid[contender.layout], backward)
         where = f"{shape}, {'forward + backward' if backward else 'forward'}"
 
-        def told(name: str, seconds: float) -> None:
+        def on_call(name: str, seconds: float) -> None:
             self.plan.done(name, shape.states, seconds, where)
 
         synchronize = torch.cuda.synchronize if self.device.type == "cuda" else lambda: None
         if not self.repeats:
             results |= {name: {} for name in calls}
         for name, timed in alternate(
-            calls if self.repeats else {}, self.repeats, self.patience, told, synchronize
+            calls if self.repeats else {}, self.repeats, self.patience, on_call, synchronize
         ).items():
             self.pace[name, backward] = (timed["median_s"] / shape.states, shape)
             results[name] = timed
@@ -157,7 +157,7 @@ class _Bench:
         if self.device.type == "cuda":
             return added_by(call, self.device)
         request = {"kind": "scan", "threads": torch.get_num_threads()}
-        self.plan.say(f"peak memory of {name} at {shape}")
+        self.plan.report(f"peak memory of {name} at {shape}")
         return in_own_process(request | {"name": name, "shape": str(shape), "backward": backward}, self.patience)
 
 

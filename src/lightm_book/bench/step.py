@@ -10,7 +10,7 @@ from lightm_book.bench.measure import alternate
 from lightm_book.bench.memory import added_by, free_memory, in_own_process
 from lightm_book.bench.parts import TrainingStep, step_parts
 from lightm_book.bench.peers import Absent, Contender, find, ours, peers
-from lightm_book.bench.progress import Plan, on_stderr
+from lightm_book.bench.progress import Plan, Report, on_stderr
 from lightm_book.bench.record import finish, header
 from lightm_book.bench.swap import as_ours, replaced_scan, scans_of
 
@@ -30,7 +30,7 @@ def bench_step(
     memory: bool = True,
     parts: bool = True,
     keep_freed_memory: bool = False,
-    say: Callable[[str], None] = on_stderr,
+    report: Report = on_stderr,
     **options,
 ) -> dict[str, Any]:
     """Time and peak memory of a training step (forward, loss, backward, update); plain values as in record.py.
@@ -45,7 +45,7 @@ def bench_step(
         device: "cpu" or "cuda".
         backends: of lightm.scan, on which the network runs besides; None: all that can; (): none.
         peer_names: of `peers.PEERS`, whose scan takes the place of ours; None: all; (): none.
-        repeats, patience, memory, keep_freed_memory, say: as for `bench_scan`; patience: for all steps of a contender.
+        repeats, patience, memory, keep_freed_memory, report: as for `bench_scan`; patience: for all its steps.
         parts: also the time by part of the network as it comes.
 
     Raises:
@@ -63,13 +63,13 @@ def bench_step(
         row = _row(contender, shapes, free_memory(device))
         rows.append(row)
         if row["reason"]:
-            say(f"{row['name']} is left out: {row['reason']}")
+            report(f"{row['name']} is left out: {row['reason']}")
             continue
         step = _step(contender.name, device, **question)
         record["params"] = sum(p.numel() for p in step.model.parameters())
         steps[row["name"]] = _noting(step, losses.setdefault(row["name"], []))
 
-    plan = Plan(say)
+    plan = Plan(report)
     for name in steps:
         plan.expect(name, repeats + 1)
     timed = alternate(
@@ -84,11 +84,11 @@ def bench_step(
         row["reason"] = row["reason"] or _disagreement(row["losses"], losses[AS_IT_COMES.name])
         row["step"] = None if row["reason"] else timed[row["name"]]
         if row["step"] and memory:
-            say(f"peak memory of {row['name']}")
+            report(f"peak memory of {row['name']}")
             row["step"]["memory_bytes"] = _memory(row["name"], device, question, steps[row["name"]], patience)
     record["contenders"] = rows
     if parts:
-        say("the time by part")
+        report("the time by part")
     record["parts"] = step_parts(model, size, batch, device, repeats=min(repeats, 3), **options) if parts else None
     return finish(record)
 

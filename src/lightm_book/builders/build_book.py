@@ -51,7 +51,7 @@ class BuildError(Exception):
 class Progress:
     """Lines like `[3/12] notebook 02_selective_scan: 9 s (0:41 so far, about 2:10 left)`.
 
-    What is left is told from the times of the last build, kept in _build/step_seconds.json, or from those of this one.
+    What is left is estimated from the last build's times, kept in _build/step_seconds.json, or from those of this one.
     """
 
     def __init__(self, steps: dict[str, Step]):
@@ -61,7 +61,7 @@ class Progress:
 
     def one(self, name: str) -> None:
         print(f"[{self.place()}] {name} ...", flush=True)
-        self.tell(name, *timed(self.steps[name]))
+        self.report(name, *timed(self.steps[name]))
 
     def together(self, names: list[str]) -> None:
         """Do these steps, WORKERS at a time, the longest ones first."""
@@ -73,12 +73,12 @@ class Progress:
             futures = {pool.submit(timed, self.steps[name]): name for name in names}
             try:
                 for future in as_completed(futures):
-                    self.tell(futures[future], *future.result())
+                    self.report(futures[future], *future.result())
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def tell(self, name: str, note: str | None, took: float) -> None:
+    def report(self, name: str, note: str | None, took: float) -> None:
         place = self.place()
         self.rest.remove(name)
         if note is None:
@@ -179,8 +179,8 @@ def execute(name: str, package: str) -> str | None:
     try:
         papermill.execute_notebook(source, part, PARAMETERS, cwd=NOTEBOOKS, progress_bar=False, kernel_name="python3")
     except papermill.PapermillExecutionError as error:
-        told = [f"notebooks/{name}.ipynb failed in cell In[{error.exec_count}]:", *error.traceback]
-        raise BuildError(strip_ansi("\n".join(told))) from None
+        text = [f"notebooks/{name}.ipynb failed in cell In[{error.exec_count}]:", *error.traceback]
+        raise BuildError(strip_ansi("\n".join(text))) from None
     os.replace(part, result)
     stamp.write_text(key)
     return None
@@ -217,12 +217,12 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
         notebook = nbformat.read((NOTEBOOKS if committed else EXECUTED) / f"{name}.ipynb", as_version=4)
         durations[name] = notebook.metadata.get("papermill", {}).get("duration")
         pages[f"notebooks/{name}.ipynb"] = for_the_page(notebook).encode()
-    told = "This copy was built from the committed notebooks without running them: nothing was measured.\n"
+    text = "This copy was built from the committed notebooks without running them: nothing was measured.\n"
     if not committed:
-        told = facts(durations, RUN)
+        text = facts(durations, RUN)
         pages[f"book/{CURVES}"] = (RUN / CURVES).read_bytes()
     found = headline(list_records(ROOT / "results" / "runs"))
-    pages["book/this_build.md"] = pages["book/this_build.md"].replace(b"% facts of the build\n", told.encode())
+    pages["book/this_build.md"] = pages["book/this_build.md"].replace(b"% facts of the build\n", text.encode())
     pages["book/intro.md"] = pages["book/intro.md"].replace(b"% headline\n", found.encode())
     for path in [p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).as_posix() not in pages]:
         path.unlink()
@@ -251,7 +251,9 @@ def build_pages(folder: Path, out: Path, log: Path) -> None:
         text = strip_ansi(result.stdout).replace(f"{folder}/", "")
         worth = [line for line in text.splitlines() if re.search("WARNING:|ERROR:|Error:|Exception:", line)]
         shown = "\n".join(worth or text.splitlines()[-20:])
-        raise BuildError(f"{shown}\njupyter-book failed with the warnings above; all it said: {log.relative_to(ROOT)}")
+        raise BuildError(
+            f"{shown}\njupyter-book failed with the warnings above; the whole log: {log.relative_to(ROOT)}"
+        )
 
 
 def build_book(committed: bool = False) -> int:

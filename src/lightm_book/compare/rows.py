@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lightm.errors import LightMError
-from lightm.models.registry import MODELS as NETWORKS
+from lightm.models import list_models
 from lightm.training.config import config_from_dict
 
 # Options that the size of the images demands. With any other one a network is a variant, a system of its own.
@@ -135,7 +135,7 @@ def experiments(records: Mapping[str, Record]) -> list[Experiment]:
         recipe = shared_recipe(record["config"])
         key = json.dumps([recipe, record["data"]["fingerprint"], record["data"]["split_sha256"]], sort_keys=True)
         groups.setdefault(key, (recipe, {}))[1].setdefault(label(record), []).append(record)
-    order = list(NETWORKS)
+    order = [info.name for info in list_models()]
     found = []
     for key, (recipe, systems) in groups.items():
         rates = {run["config"]["optim"]["lr"] for runs in systems.values() for run in runs}

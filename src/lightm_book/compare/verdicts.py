@@ -88,15 +88,15 @@ def standings(experiment: Experiment, book: Family) -> list[Standing]:
     dsc = {name: scores(runs) for name, runs in experiment.systems.items()}  # (runs, cases)
     rows = []
     for name, runs in experiment.systems.items():
-        found, p, least, cases, said = against.get(name), book.p.get((experiment.key, name)), None, None, "the base"
+        found, p, least, cases, verdict = against.get(name), book.p.get((experiment.key, name)), None, None, "the base"
         if found:
             cases = mean_interval(dsc[name].mean(0) - dsc[book.base].mean(0))[1:]
             least = None if p is None else detectable_difference(found.spread, min(found.runs), book.level)
             long_enough, gain = experiment.carries_verdicts, max(gains[name], gains[book.base])
-            said = _verdict(found, cases, p, long_enough, gain)
+            verdict = _verdict(found, cases, p, long_enough, gain)
         intervals = mean_interval(dsc[name]), mean_interval(scores(runs, "iou"))
         params = runs[0]["model"]["params"]
-        rows.append(Standing(name, params, len(runs), *intervals, found, cases, p, least, gains[name], said))
+        rows.append(Standing(name, params, len(runs), *intervals, found, cases, p, least, gains[name], verdict))
     return sorted(rows, key=lambda row: -row.dsc[0])
 
 

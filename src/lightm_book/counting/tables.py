@@ -31,7 +31,7 @@ class ThopCount:
 def thop_count(model: nn.Module, input_shape: Sequence[int], dtype: torch.dtype = torch.float32) -> ThopCount:
     """What a run of `thop.profile` (github.com/Lyken17/pytorch-OpCounter) reports for `model`; arguments as `count`.
 
-    thop hooks the forward of layers of types that it knows and adds up what their hooks are told: nothing for a weight
+    thop hooks the forward of layers of types that it knows and adds up what their hooks report: nothing for a weight
     that is used without calling its layer, and a layer that is registered under k paths k times over, its operations
     k^2 times. It is really run, on a copy on the meta device, where it reads the same shapes as anywhere else.
     """

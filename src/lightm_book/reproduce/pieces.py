@@ -2,7 +2,6 @@
 
 import gc
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from lightm.errors import LightMError
 from lightm.provenance import environment, restart_peak_memory
+from lightm_book.bench.progress import Report
 from lightm_book.reproduce.plan import TRAINED, Piece
 from lightm_book.reproduce.workshop import Workshop
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from lightm.training.trainer import Trainer
 
 XRAYS = "montgomery-shenzhen"  # the data set that --data names the place of
-Say = Callable[[str], None]
 CHECKED = {"float32": 1e-5, "bfloat16": 1e-2}  # relative error against float64 up to which a scan counts as right
 
 
-def make(piece: Piece, workshop: Workshop, device: str, deadline: float | None, data: Path | None, say: Say) -> str:
+def make(
+    piece: Piece, workshop: Workshop, device: str, deadline: float | None, data: Path | None, report: Report
+) -> str:
     """Make a piece, or go on with it, and keep its record; returns one line on what came out.
 
     deadline: on the clock of time.monotonic; a training run that reaches it raises Interrupted with a checkpoint.
@@ -34,10 +35,10 @@ def make(piece: Piece, workshop: Workshop, device: str, deadline: float | None, 
     if piece.kind in TRAINED:
         return _train(piece, workshop, deadline, data)
     started = time.monotonic()
-    record, said = _OTHERS[piece.kind](piece, device, say)
+    record, summary = _OTHERS[piece.kind](piece, device, report)
     record |= {"name": piece.name, "seconds": round(time.monotonic() - started, 1)}
     workshop.keep(piece, record)
-    return said
+    return summary
 
 
 def _train(piece: Piece, workshop: Workshop, deadline: float | None, data: Path | None) -> str:
@@ -81,11 +82,11 @@ def _tune(piece: Piece, workshop: Workshop, trainer: "Trainer") -> str:
     return f"DSC {merit(position.best)[0]:.4f} on validation cases, {position.wall_seconds / 60:.1f} minutes"
 
 
-def _check(piece: Piece, device: str, say: Say) -> tuple[dict[str, Any], str]:
+def _check(piece: Piece, device: str, report: Report) -> tuple[dict[str, Any], str]:
     """Errors of the scan against float64, and bits from run to run; LightMError if it is wrong, and no record then."""
     from lightm_book.reproduce.scan_check import check_gpu_scan
 
-    found = check_gpu_scan(device=device, report=say, **piece.options)
+    found = check_gpu_scan(device=device, report=report, **piece.options)
     wrong = [c for c in found["cases"] if not c["worst_error"] <= CHECKED[c["dtype"]] or not c["bits_equal"]]
     if wrong:
         raise LightMError(
@@ -94,25 +95,25 @@ def _check(piece: Piece, device: str, say: Say) -> tuple[dict[str, Any], str]:
         )
     head = {"kind": "scan-check", "finished": datetime.now(UTC).isoformat(timespec="seconds")}
     worst = max(case["worst_error"] for case in found["cases"])
-    said = f"{found['backend']} backend: {len(found['cases'])} cases, worst error {worst:.1e}, bits equal in every run"
-    return head | {"environment": environment()} | found, said
+    summary = f"{found['backend']} backend: {len(found['cases'])} cases, worst error {worst:.1e}, bits always equal"
+    return head | {"environment": environment()} | found, summary
 
 
-def _bench_scan(piece: Piece, device: str, say: Say) -> tuple[dict[str, Any], str]:
+def _bench_scan(piece: Piece, device: str, report: Report) -> tuple[dict[str, Any], str]:
     from lightm_book.bench import bench_scan
     from lightm_book.bench.inputs import Shape
 
     options = {"peer_names": None, **piece.options}
     shapes = [Shape(*shape) for shape in options.pop("shapes")]
-    record = bench_scan(shapes, device, say=say, **options)
+    record = bench_scan(shapes, device, report=report, **options)
     record["command"] = f"lightm-book reproduce --only {piece.name}"
     return record, _fastest(record["shapes"][-1]["contenders"], "forward_backward")
 
 
-def _bench_step(piece: Piece, device: str, say: Say) -> tuple[dict[str, Any], str]:
+def _bench_step(piece: Piece, device: str, report: Report) -> tuple[dict[str, Any], str]:
     from lightm_book.bench import bench_step
 
-    record = bench_step(device=device, say=say, **{"peer_names": None, **piece.options})
+    record = bench_step(device=device, report=report, **{"peer_names": None, **piece.options})
     record["command"] = f"lightm-book reproduce --only {piece.name}"
     return record, _fastest(record["contenders"], "step")
 

@@ -1,8 +1,6 @@
 """One call of `lightm-book reproduce`: what is pending is made in order of value, as far as the time reaches."""
 
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,17 +9,13 @@ from lightm.data import load_dataset
 from lightm.errors import LightMError
 from lightm.provenance import hardware
 from lightm.training.interrupts import Interrupted
+from lightm_book.bench.progress import Report, on_stderr
 from lightm_book.reproduce.pieces import XRAYS, make
 from lightm_book.reproduce.plan import TRAINED, Piece
 from lightm_book.reproduce.workshop import Status, Workshop
 
 LEAST = 1.0  # minutes that a call must have: reading the data and loading the network take a part of it
 MARGIN = 0.25  # minutes kept back at the end of a budget, for the last checkpoint and the scores of test cases
-
-
-def tell(line: str) -> None:
-    """A line of progress, on stderr, at once."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def check_device(device: str) -> None:
@@ -39,7 +33,7 @@ def reproduce(
     device: str = "cuda",
     budget: float | None = None,
     data: Path | None = None,
-    say: Callable[[str], None] = tell,
+    report: Report = on_stderr,
 ) -> bool:
     """Make the pending pieces; True once nothing is pending.
 
@@ -50,7 +44,7 @@ def reproduce(
     through, the runs that failed (out of memory, a loss that is not finite), which the next call tries again.
     """
     check_device(device)
-    pieces = _with_data(pieces, data, say)
+    pieces = _with_data(pieces, data, report)
     if budget is not None and budget < LEAST:
         raise LightMError(f"--budget {budget:g} is too small to get anywhere: give at least {LEAST:g} minute.")
     end = None if budget is None else time.monotonic() + 60 * (budget - MARGIN)
@@ -59,29 +53,29 @@ def reproduce(
         while (choice := _next([p for p in pieces if p.name not in failed], workshop, end)) is not None:
             piece, status = choice
             pending = sum(workshop.record(p) is None for p in pieces)
-            say(f"{piece.name} ({pending} pending; {_expected(status)})")
+            report(f"{piece.name} ({pending} pending; {_expected(status)})")
             try:
-                said = make(piece, workshop, device, end, data, say)
+                summary = make(piece, workshop, device, end, data, report)
                 done += 1
             except (LightMError, torch.OutOfMemoryError) as error:
                 if piece.kind == "check":
                     raise
-                said = failed[piece.name] = str(error).splitlines()[0]
-            say(f"  {said}")
+                summary = failed[piece.name] = str(error).splitlines()[0]
+            report(f"  {summary}")
     except Interrupted as stop:
         workshop.slim()
         if end is None or time.monotonic() < end:  # Ctrl-C
             raise
-        say(f"  {stop} The time of this call is over; the next one goes on there.")
+        report(f"  {stop} The time of this call is over; the next one goes on there.")
     left = [p for p in pieces if workshop.record(p) is None]
-    say(f"{done} done in this call, {len(left)} pending" + (f"; next: {left[0].name}" if left else ""))
+    report(f"{done} done in this call, {len(left)} pending" + (f"; next: {left[0].name}" if left else ""))
     if failed:
         raise LightMError("; ".join(f"{name} failed: {why}" for name, why in failed.items()))
     return not left
 
 
-def _with_data(pieces: list[Piece], data: Path | None, say: Callable[[str], None]) -> list[Piece]:
-    """The pieces whose data set is here; of the others it is said once why not. LightMError if that is all of them."""
+def _with_data(pieces: list[Piece], data: Path | None, report: Report) -> list[Piece]:
+    """The pieces whose data set is here; for the others the reason is reported. LightMError if that is all of them."""
     absent: dict[str, LightMError] = {}
     for name, config in {piece.config.data.name: piece.config for piece in pieces if piece.config}.items():
         try:
@@ -92,7 +86,7 @@ def _with_data(pieces: list[Piece], data: Path | None, say: Callable[[str], None
     if not here and absent:
         raise next(iter(absent.values()))
     for error in absent.values():
-        say(f"{len(pieces) - len(here)} pieces are set aside. {error}")
+        report(f"{len(pieces) - len(here)} pieces are set aside. {error}")
     return here
 
 

@@ -1,4 +1,4 @@
-"""A drawing of LightM-UNet made from the network itself: what it says is what the model does."""
+"""A drawing of LightM-UNet made from the network itself."""
 
 import copy
 from itertools import pairwise

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lightm.errors import LightMError
 
-# Okabe & Ito's palette (https://jfly.uni-koeln.de/color/): told apart with any colour vision; yellow left out, it is
+# Okabe & Ito's palette (https://jfly.uni-koeln.de/color/): distinct with any colour vision; yellow left out, it is
 # too faint on white. Black first would look like an axis, so it comes last.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 

@@ -8,14 +8,14 @@ from lightm.errors import LightMError
 from lightm.training.logs import Row, draw_training
 from lightm_book.show.figures import COLORS
 
-HIT, MISSED, EXTRA = COLORS[0], COLORS[1], COLORS[3]  # told apart with any colour vision
+HIT, MISSED, EXTRA = COLORS[0], COLORS[1], COLORS[3]  # distinct with any colour vision
 
 
 class LiveCurves:
     """Curves that grow while a network trains: give it to `Trainer` as `on_epoch`.
 
     The first epoch displays the figure, every other redraws it in place, in Jupyter and in Colab; what stays in the
-    notebook, and so on a page made of it, is the whole course.
+    notebook, and so on a page made of it, are the curves of the whole training.
     """
 
     def __init__(self, epochs: int, size: tuple[float, float] = (6.8, 3.0)):

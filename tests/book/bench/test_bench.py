@@ -89,7 +89,7 @@ def test_a_wrong_contender_is_named_and_not_timed(another_peer):
     another_peer("wrong", lambda x: right(x._replace(delta_bias=x.delta_bias + 0.01)))
     another_peer("broken", lambda x: 1 / 0)
     record = bench_scan(
-        [SMALL], backends=["reference"], peer_names=["wrong", "broken"], repeats=1, memory=False, say=quietly
+        [SMALL], backends=["reference"], peer_names=["wrong", "broken"], repeats=1, memory=False, report=quietly
     )
     ours, wrong, broken = record["shapes"][0]["contenders"]
     assert ours["reason"] == "" and ours["forward_backward"]["median_s"] > 0
@@ -102,13 +102,13 @@ def test_a_wrong_gradient_is_found_where_the_output_is_right(another_peer):
         return right(x) + 0.1 * (x.D - x.D.detach()).sum()
 
     another_peer("half right", detached)
-    record = bench_scan([SMALL], backends=[], peer_names=["half right"], repeats=1, memory=False, say=quietly)
+    record = bench_scan([SMALL], backends=[], peer_names=["half right"], repeats=1, memory=False, report=quietly)
     assert "gradient of D is off by" in record["shapes"][0]["contenders"][0]["reason"]
 
 
 def test_what_would_need_more_memory_than_is_free_is_skipped(another_peer):
     another_peer("greedy", right, holds=(1e9, 1e9, 0.0))
-    record = bench_scan([SMALL], backends=[], peer_names=["greedy"], repeats=1, memory=False, say=quietly)
+    record = bench_scan([SMALL], backends=[], peer_names=["greedy"], repeats=1, memory=False, report=quietly)
     assert "GiB are free" in record["shapes"][0]["contenders"][0]["forward"]["skipped"]
 
 
@@ -116,7 +116,14 @@ def test_what_would_take_longer_than_patience_is_skipped_at_the_longer_shape(ano
     another_peer("slow", right)
     shapes = [SMALL.at_length(2), SMALL.at_length(5000)]
     record = bench_scan(
-        shapes, backends=[], peer_names=["slow"], repeats=1, memory=False, patience=1e-9, forward_only=True, say=quietly
+        shapes,
+        backends=[],
+        peer_names=["slow"],
+        repeats=1,
+        memory=False,
+        patience=1e-9,
+        forward_only=True,
+        report=quietly,
     )
     short, long = (row["contenders"][0] for row in record["shapes"])
     assert short["forward"]["median_s"] > 0 and "judging by 2,8,2,4" in long["forward"]["skipped"]
@@ -207,7 +214,7 @@ def test_a_training_step_is_compared_with_the_same_network_on_other_scans(anothe
         repeats=1,
         memory=False,
         parts=False,
-        say=quietly,
+        report=quietly,
         width=8,
     )
     found = {row["name"]: row for row in record["contenders"]}
@@ -224,7 +231,7 @@ def test_a_training_step_is_compared_with_the_same_network_on_other_scans(anothe
 def record():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lightm_book.bench.scan.machine", lambda device: Machine(1e9, 1e11, 1e10, "made up"))
-        return bench_scan([SMALL], backends=["chunked"], repeats=2, memory=False, say=quietly)
+        return bench_scan([SMALL], backends=["chunked"], repeats=2, memory=False, report=quietly)
 
 
 @pytest.mark.parametrize(

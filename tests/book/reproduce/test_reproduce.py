@@ -60,7 +60,7 @@ def plan(tmp_path):
 
 def quietly(*args, **options):
     with cheaply():
-        return reproduce(*args, device="cpu", say=lambda line: None, **options)
+        return reproduce(*args, device="cpu", report=lambda line: None, **options)
 
 
 def test_a_setting_is_chosen_on_validation_cases_alone(plan, tmp_path, monkeypatch):
@@ -298,7 +298,7 @@ def test_pieces_whose_data_are_not_here_are_set_aside_and_said(plan, tmp_path, m
     pieces, said = load_plan(plan), []
     pieces += select(load_plan(PLAN), ["hippocampus-lightm-unet-seed0", "table1-short-lits-strong-unetr"])
     with cheaply():
-        assert reproduce(pieces, Workshop(tmp_path / "out"), device="cpu", say=said.append) is True
+        assert reproduce(pieces, Workshop(tmp_path / "out"), device="cpu", report=said.append) is True
     assert sum("set aside" in line for line in said) == 2 and said[-1] == "2 done in this call, 0 pending"
 
 
