@@ -37,7 +37,7 @@ def _add_claims(command: AddCommand) -> None:
         "claims",
         _claims,
         "hold the paper's claims against the records and write the scorecard",
-        "Write book/scorecard.md from the paper's statements, results/ and _toc.yml.",
+        "Write book/scorecard.md from the paper's statements and results/.",
         "  lightm-book claims\n  lightm-book claims --check",
     )
     sub.add_argument("--check", action="store_true", help="write nothing; fail if the committed page is out of date")

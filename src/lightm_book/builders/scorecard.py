@@ -1,9 +1,7 @@
-"""Write book/scorecard.md from lightm_book.paper, results/ and _toc.yml: nothing on that page is typed by hand.
+"""Write book/scorecard.md from lightm_book.paper and results/: nothing on that page is typed by hand.
 
     lightm-book claims           write the page
     lightm-book claims --check   exit code 1 if the committed page is not the one that would be written
-
-A chapter that _toc.yml lists is linked, another only named: run this when a chapter or a record arrives.
 """
 
 import re
@@ -11,7 +9,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
-from pathlib import Path
 
 from lightm_book import ROOT
 from lightm_book.paper import CLAIMS, TABLES, Claim, Evidence, Finding, Kind, Verdict, load_evidence
@@ -60,14 +57,14 @@ away from the idea of the network. The lines quoted from the released code stand
 """
 
 
-def page(evidence: Evidence, listed: set[str]) -> str:
-    """The whole page as MyST. `listed`: the files of _toc.yml."""
+def page(evidence: Evidence) -> str:
+    """The whole page as MyST."""
     findings = {claim.id: claim.judge(evidence) for claim in CLAIMS.values()}
     released = f"[the authors' repository]({REPOSITORY}) at commit [{COMMIT[:7]}]({REPOSITORY}/tree/{COMMIT}).\n"
     parts = [INTRO.rstrip() + " " + released, STYLE, _verdicts(findings), _in_words(evidence, findings)]
     for section in dict.fromkeys(claim.section for claim in CLAIMS.values()):
         claims = [claim for claim in CLAIMS.values() if claim.section == section]
-        parts.append(f"## {section}\n\n{_claims(claims, findings, listed)}")
+        parts.append(f"## {section}\n\n{_claims(claims, findings)}")
     parts.append(
         "## The arithmetic behind it\n\nComputed from the printed cells, exactly, and rounded for this page.\n"
     )
@@ -145,14 +142,14 @@ def _in_words(evidence: Evidence, findings: dict[str, Finding]) -> str:
     return "## In plain words\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
-def _claims(claims: list[Claim], findings: dict[str, Finding], listed: set[str]) -> str:
+def _claims(claims: list[Claim], findings: dict[str, Finding]) -> str:
     rows = []
     for claim in claims:
         finding = findings[claim.id]
         place = f"[{claim.detail or claim.section}]{{#{claim.id}}}"
-        asked = f"*{claim.checked}* " if claim.checked else ""
+        asked = f"*{claim.asked}* " if claim.asked else ""
         nothing = "none" if finding.verdict is Verdict.UNTESTABLE else "the quotation"
-        evidence = ", ".join(_link(key, listed) for key in claim.evidence) or nothing
+        evidence = ", ".join(_link(key) for key in claim.evidence) or nothing
         rows.append([place, f"“{_text(claim.quote)}”", SIGNS[finding.verdict], evidence, f"{asked}{finding.note}"])
     table = _table(["Place", "Quote", "Verdict", "Evidence", "What is checked, and what we find"], rows)
     return f"```{{table}}\n:class: scorecard\n{table}```\n"
@@ -163,14 +160,10 @@ def _text(quote: str) -> str:
     return re.sub(r"([\\*_`<>\[\]])", r"\\\1", quote.replace(" | ", " · "))
 
 
-def _link(key: str, listed: set[str]) -> str:
+def _link(key: str) -> str:
     if key in PAGES:
         target = PAGES[key]
-        if target.file == PAGE:
-            return f"[{target.text}](#{target.label})"
-        if target.file in listed:
-            return f"[{target.text}](../{target.file})"
-        return f"{target.text} (in preparation)"
+        return f"[{target.text}]({f'#{target.label}' if target.file == PAGE else f'../{target.file}'})"
     if key in CODE:
         return f"[{CODE[key].text}]({CODE[key].url})"
     return f"`{key}`"
@@ -260,15 +253,10 @@ def _equal_rows(evidence: Evidence) -> str:
     return _heading("rows", "Equal rows") + note + _table(head, rows, 2)
 
 
-def listed_pages(root: Path = ROOT) -> set[str]:
-    """The files of the table of contents."""
-    return set(re.findall(r"(?:file|root):\s*(\S+)", (root / "_toc.yml").read_text(encoding="utf-8")))
-
-
 def write_scorecard(check: bool = False) -> int:
     """Write the page, or only say whether the committed one is up to date; returns the exit code."""
     path = ROOT / f"{PAGE}.md"
-    text = page(load_evidence(ROOT), listed_pages())
+    text = page(load_evidence(ROOT))
     if not check:
         path.write_text(text, encoding="utf-8")
     elif not path.exists() or path.read_text(encoding="utf-8") != text:

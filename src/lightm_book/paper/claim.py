@@ -1,10 +1,11 @@
-"""What a claim is, and what can be said about it."""
+"""What a claim is: a row of data, and the name of the check that decides it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from lightm_book.paper.evidence import Evidence
 from lightm_book.paper.tables import Cell
@@ -38,7 +39,9 @@ class Finding:
     note: str
 
 
-Check = Callable[[str, Evidence], Finding]
+def holds(true: bool) -> Verdict:
+    """For checks that know two answers."""
+    return Verdict.REPRODUCED if true else Verdict.CONTRADICTED
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Claim:
     """A statement of the paper that can be checked.
 
     id: stable name, its anchor on the scorecard. section, detail: where it stands. quote: the paper's own words.
-    checked: what exactly is checked. check: quote and evidence -> finding; numbers are read from the quote.
+    asked: what exactly is checked. check, arguments: the function of `CHECKS` that decides, and what it is given.
     evidence: keys of `lightm_book.paper.sources`, or paths of records. cells: the printed numbers that it covers.
     """
 
@@ -55,10 +58,11 @@ class Claim:
     detail: str
     quote: str
     kind: Kind
-    checked: str
-    check: Check
+    asked: str
+    check: str
+    arguments: Mapping[str, Any]
     evidence: tuple[str, ...]
-    cells: tuple[Cell, ...] = ()
+    cells: tuple[Cell, ...] = field(default=())
 
     @property
     def place(self) -> str:
@@ -66,4 +70,18 @@ class Claim:
 
     def judge(self, evidence: Evidence) -> Finding:
         """The finding on this evidence. Pure: the same evidence gives the same finding."""
-        return self.check(self.quote, evidence)
+        return CHECKS[self.check](self, evidence, **self.arguments)
+
+
+CHECKS: dict[str, Callable[..., Finding]] = {}
+KINDS: dict[str, Kind] = {}  # of each check
+
+
+def check(kind: Kind) -> Callable[[Callable[..., Finding]], Callable[..., Finding]]:
+    """Enter a function (claim, evidence, arguments of the row) -> finding among the `CHECKS`, under its own name."""
+
+    def enter(function: Callable[..., Finding]) -> Callable[..., Finding]:
+        CHECKS[function.__name__], KINDS[function.__name__] = function, kind
+        return function
+
+    return enter

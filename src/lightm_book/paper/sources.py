@@ -29,7 +29,7 @@ class Code:
 REPOSITORY = "https://github.com/MrBlankness/LightM-UNet"
 COMMIT = "6b72e27ba70c499ba8f6f341843de75262086fa5"  # 2024-03-29, the last one
 
-# Every page that a claim may name. The scorecard links those that _toc.yml lists and only names the others.
+# Every page that a claim may name.
 PAGES: Mapping[str, Page] = {
     "ssm": Page("State space models", "notebooks/01_state_space_models"),
     "scan": Page("The selective scan", "notebooks/02_selective_scan"),

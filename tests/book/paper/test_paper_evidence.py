@@ -10,7 +10,7 @@ from paper_evidence import PRINTED, FakeNetworks, altered, verdict
 
 from lightm.errors import LightMError
 from lightm_book import ROOT
-from lightm_book.builders.scorecard import PAGE, listed_pages, page
+from lightm_book.builders.scorecard import PAGE, page
 from lightm_book.paper import CLAIMS, MODELS, TABLES, Evidence, Kind, Verdict, load_evidence, read_counting, setting
 from lightm_book.paper.checks.accuracy import interval
 from lightm_book.paper.sources import CODE, PAGES
@@ -250,15 +250,13 @@ def test_what_the_network_of_the_text_shows_a_wrong_network_would_not(id):
 
 def test_the_committed_scorecard_is_the_one_that_the_data_give():
     committed = (ROOT / "book" / "scorecard.md").read_text(encoding="utf-8")
-    assert committed == page(load_evidence(ROOT), listed_pages()), "run: lightm-book claims"
+    assert committed == page(load_evidence(ROOT)), "run: lightm-book claims"
 
 
-def test_the_scorecard_links_only_pages_that_the_book_lists():
-    evidence = dataclasses.replace(counted(), networks=PRINTED.networks)
-    none, all_of_them = (page(evidence, listed) for listed in (set(), {p.file for p in PAGES.values()}))
-    assert "](../notebooks/" not in none and "in preparation" in none
-    assert "in preparation" not in all_of_them
-    linked = set(re.findall(r"\]\(\.\./([\w/]+)\)", all_of_them))
-    assert linked == {p.file for p in PAGES.values() if p.file != PAGE}
-    targets = {a or b for a, b in re.findall(r"\{#([\w-]+)\}|^\(([\w-]+)\)=", none, flags=re.M)}
-    assert set(re.findall(r"\]\(#([\w-]+)\)", none)) <= targets
+def test_the_scorecard_links_pages_of_the_book_and_places_on_itself():
+    listed = set(re.findall(r"(?:file|root):\s*(\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8")))
+    text = page(dataclasses.replace(counted(), networks=PRINTED.networks))
+    assert {p.file for p in PAGES.values()} <= listed
+    assert set(re.findall(r"\]\(\.\./([\w/]+)\)", text)) <= listed - {PAGE}
+    targets = {a or b for a, b in re.findall(r"\{#([\w-]+)\}|^\(([\w-]+)\)=", text, flags=re.M)}
+    assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= targets

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from math import log, prod, sqrt
 from typing import Any
 
-from lightm_book.paper.claim import Check, Finding, Verdict
+from lightm_book.paper.claim import Claim, Finding, Kind, Verdict, check, holds
 from lightm_book.paper.evidence import Evidence
 from lightm_book.paper.settings import SETTINGS, setting
 from lightm_book.paper.tables import FITTING_OPTIONS, MODELS, OURS, Table
@@ -74,63 +74,56 @@ def interval(record: Mapping[str, Any], column: str) -> tuple[float, float, floa
     return mean, mean - half, mean + half
 
 
-def measured(number: int, row: str) -> Check:
+@check(Kind.ACCURACY)
+def measured(claim: Claim, evidence: Evidence, table: int, row: str) -> Finding:
     """The row's printed accuracies lie within the 95 % intervals of a run at the paper's settings."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        table = evidence.tables[number]
-        runs = runs_of(row, table, evidence)
-        if not runs:
-            return Finding(Verdict.OPEN, f"No run of this network on {table.dataset} is recorded.")
-        name, record = next(iter(runs.items()))
-        columns = [c for c in table.accuracy if c in table.columns]
-        found = {column: interval(record, column) for column in columns}
-        said = ", ".join(f"{c} {m:.2f} ({low:.2f} … {high:.2f})" for c, (m, low, high) in found.items())
-        note = f"`{name}`: {said} over {len(record['test']['cases'])} test cases."
-        if other := not_as_paper(record, table.dims):
-            what = "Not the paper's settings"
-            if _pixels_missing(record, table.dims) > 1:
-                what = "At reduced size, which says nothing about the printed numbers"
-            return Finding(Verdict.OPEN, f"{note} {what}: {'; '.join(other)}.")
-        outside = [c for c, (_, low, high) in found.items() if not low <= float(table[row, c]) <= high]
-        if outside:
-            return Finding(Verdict.CONTRADICTED, f"{note} Printed values outside: {', '.join(outside)}.")
-        return Finding(Verdict.REPRODUCED, note)
-
-    return check
+    printed = evidence.tables[table]
+    runs = runs_of(row, printed, evidence)
+    if not runs:
+        return Finding(Verdict.OPEN, f"No run of this network on {printed.dataset} is recorded.")
+    name, record = next(iter(runs.items()))
+    found = {column: interval(record, column) for column in printed.accuracy}
+    said = ", ".join(f"{c} {m:.2f} ({low:.2f} … {high:.2f})" for c, (m, low, high) in found.items())
+    note = f"`{name}`: {said} over {len(record['test']['cases'])} test cases."
+    if other := not_as_paper(record, printed.dims):
+        what = "Not the paper's settings"
+        if _pixels_missing(record, printed.dims) > 1:
+            what = "At reduced size, which says nothing about the printed numbers"
+        return Finding(Verdict.OPEN, f"{note} {what}: {'; '.join(other)}.")
+    outside = [c for c, (_, low, high) in found.items() if not low <= float(printed[row, c]) <= high]
+    if outside:
+        note += f" Printed values outside: {', '.join(outside)}."
+    return Finding(holds(not outside), note)
 
 
-def ahead(tables: tuple[int, ...], rivals: tuple[str, ...] | None = None) -> Check:
+@check(Kind.ACCURACY)
+def ahead(claim: Claim, evidence: Evidence, tables: list[int], rivals: list[str] | None = None) -> Finding:
     """LightM-UNet has the highest accuracy in every column: as printed, and in runs at the paper's settings."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        leads, columns, missing, behind = [], 0, [], []
-        for number in tables:
-            table = evidence.tables[number]
-            others = rivals or tuple(row for row in table.rows if row != OURS)
+    leads, columns, missing, behind = [], 0, [], []
+    for number in tables:
+        table = evidence.tables[number]
+        others = rivals or [row for row in table.rows if row != OURS]
+        for column in table.accuracy:
+            columns += 1
+            lead, rival = min((table[OURS, column] - table[row, column], row) for row in others)
+            leads.append((lead, f"{column}, Table {number}, against {rival}"))
+        runs = {row: _at_paper_settings(row, table, evidence) for row in (OURS, *others)}
+        missing += [row for row, record in runs.items() if record is None]
+        if all(runs.values()):
             for column in table.accuracy:
-                columns += 1
-                lead, rival = min((table[OURS, column] - table[row, column], row) for row in others)
-                leads.append((lead, f"{column}, Table {number}, against {rival}"))
-            runs = {row: _at_paper_settings(row, table, evidence) for row in (OURS, *others)}
-            missing += [row for row, record in runs.items() if record is None]
-            if all(runs.values()):
-                for column in table.accuracy:
-                    means = {row: interval(record, column)[0] for row, record in runs.items()}
-                    behind += [f"{column} of {row}" for row in others if means[row] >= means[OURS]]
-        ahead_in = sum(lead > 0 for lead, _ in leads)
-        least, where = min(leads)
-        note = f"As printed, ahead in {ahead_in} of {columns} columns, by at least {least} points ({where})."
-        if ahead_in < columns:
-            return Finding(Verdict.CONTRADICTED, note)
-        note += " No spread over cases or runs is given."
-        if missing:
-            return Finding(Verdict.OPEN, f"{note} Not measured here yet.")
-        if behind:
-            return Finding(Verdict.CONTRADICTED, f"{note} In our runs not ahead in {', '.join(behind)}.")
-        return Finding(Verdict.REPRODUCED, f"{note} Our runs agree.")
-
-    return check
+                means = {row: interval(record, column)[0] for row, record in runs.items()}
+                behind += [f"{column} of {row}" for row in others if means[row] >= means[OURS]]
+    ahead_in = sum(lead > 0 for lead, _ in leads)
+    least, where = min(leads)
+    note = f"As printed, ahead in {ahead_in} of {columns} columns, by at least {least} points ({where})."
+    if ahead_in < columns:
+        return Finding(Verdict.CONTRADICTED, note)
+    note += " No spread over cases or runs is given."
+    if missing:
+        return Finding(Verdict.OPEN, f"{note} Not measured here yet.")
+    if behind:
+        return Finding(Verdict.CONTRADICTED, f"{note} In our runs not ahead in {', '.join(behind)}.")
+    return Finding(Verdict.REPRODUCED, f"{note} Our runs agree.")
 
 
 def _at_paper_settings(row: str, table: Table, evidence: Evidence) -> Mapping[str, Any] | None:
