@@ -7,14 +7,10 @@ from fractions import Fraction
 import pytest
 from paper_evidence import PRINTED, altered, verdict
 
-from lightm_book import ROOT
 from lightm_book.paper import CLAIMS, MODELS, SETTINGS, TABLES, Kind, Verdict, setting
 from lightm_book.paper.digits import agrees, numbers, ratio_range, shown
 from lightm_book.paper.sources import CODE, PAGES
 from lightm_book.paper.tables import GFLOPS, PARAMS
-
-PAPER = ROOT.parent / "shared" / "paper"
-
 
 # ---- digits and tables
 
@@ -62,19 +58,6 @@ def test_settings_read_their_numbers_from_the_quote():
 # ---- places and quotations
 
 
-@pytest.fixture(scope="module")
-def text() -> str:
-    """The paper's text with the traces of its conversion removed, on one line."""
-    path = PAPER / "lightm-unet-paper.txt"
-    if not path.exists():
-        pytest.skip("the paper's text (../shared/paper) is not here")
-    raw = path.read_text(encoding="utf-8")
-    raw = re.sub(r"\]\((?:https?:|#)[^)]*\)", "]", raw).replace("[[", "[").replace("]]", "]")
-    for sign, name in (("×", "times"), ("↓", "downarrow"), ("→", "rightarrow")):
-        raw = re.sub(rf"{sign}+\\{name}{sign}", sign, raw)
-    return " ".join(raw.split())
-
-
 def test_every_claim_has_a_place_a_short_quote_evidence_and_an_anchor_of_its_own():
     for id, claim in CLAIMS.items():
         assert id == claim.id and re.fullmatch(r"[a-z0-9-]+", id)
@@ -84,23 +67,6 @@ def test_every_claim_has_a_place_a_short_quote_evidence_and_an_anchor_of_its_own
             assert key in PAGES or key in CODE or key.startswith("results/"), (id, key)
         if claim.kind is not Kind.WORDING and claim.id != "figure-3":
             assert claim.evidence, id
-
-
-@pytest.mark.parametrize("id", CLAIMS)
-def test_the_quote_occurs_in_the_paper(id, text):
-    assert " ".join(CLAIMS[id].quote.split()) in text
-
-
-@pytest.mark.parametrize("number, row", [(n, row) for n, t in TABLES.items() for row in t.rows])
-def test_rows_are_those_of_the_paper(number, row, text):
-    cells = re.escape(" | ".join(cell.text for cell in TABLES[number].row(row)))
-    table = text[text.index(f"Table {number}: ") :]
-    assert re.search(rf"\| {re.escape(row)}(\[\d+\])? \| {cells} \|", table)
-
-
-def test_settings_are_those_of_the_paper(text):
-    for s in SETTINGS:
-        assert s.quote in text and (not s.word or all(w in s.quote for w in s.word.replace(" and", "").split())), s
 
 
 # ---- arithmetic
