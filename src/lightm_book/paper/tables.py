@@ -107,6 +107,3 @@ MODELS: Mapping[str, tuple[str, ...]] = {
     "w/o Adjustment factors": ("paper-no-adjustment", "released-no-adjustment"),
     "w/o Residual connections": ("paper-no-residual", "released-no-residual"),
 }
-
-# Options that the size of the images demands. With any other one a network is a variant, and no row's.
-FITTING_OPTIONS = ("n_stages", "img_size")

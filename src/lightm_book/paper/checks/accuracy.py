@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from math import log, prod, sqrt
 from typing import Any
 
+from lightm_book.compare.rows import FITTING_OPTIONS
 from lightm_book.paper.claim import Check, Finding, Verdict
 from lightm_book.paper.evidence import Evidence
 from lightm_book.paper.settings import SETTINGS, setting
-from lightm_book.paper.tables import FITTING_OPTIONS, MODELS, OURS, Table
+from lightm_book.paper.tables import MODELS, OURS, Table
 
 NORMAL_95 = 1.96
 _METRIC = {"DSC": "dsc", "mIoU": "iou"}
