@@ -12,8 +12,8 @@ PACKAGE = Path(lightm.__file__).parent
 # From the ground up: what stands on a line may import what stands on lines above it, and its own folder.
 FLOORS = (
     ("errors", "files", "provenance", "cpu"),
-    ("scan", "kernels", "data", "ssm", "counting"),
-    ("models",),
+    ("scan", "kernels", "data", "ssm"),
+    ("models", "counting"),
     ("training",),
     ("inference",),
     ("cli",),

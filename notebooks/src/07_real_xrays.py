@@ -25,8 +25,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown
 from matplotlib.figure import Figure
+from scipy import stats
 
 from lightm.data import load_dataset
 from lightm.data.montgomery_shenzhen import HOSPITALS, READINGS
@@ -36,10 +36,13 @@ from lightm.training.evaluation import evaluate, resize_logits
 from lightm.training.logs import draw_training
 from lightm.training.metrics import dice_iou
 from lightm.training.record import load_record
+from lightm_book.compare.rows import case_means
+from lightm_book.compare.statistics import mean_interval
 from lightm_book.paper import TABLES
 from lightm_book.paper.checks.accuracy import not_as_paper
 from lightm_book.show.figures import COLORS, frames_slider, png_bytes, use_style
 from lightm_book.show.notebook import check_profile, show_source
+from lightm_book.show.tables import table
 
 run = check_profile(
     profile,
@@ -49,12 +52,6 @@ run = check_profile(
     },
 )
 use_style()
-
-
-def table(head, rows, align="--:"):
-    """A table for the page; the columns after the first are right-aligned unless told otherwise."""
-    lines = [head, [":--"] + [align] * (len(head) - 1), *rows]
-    return Markdown("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines))
 
 
 # %%
@@ -125,7 +122,7 @@ rows = [
     ("processor", f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['threads']} threads"),
     ("GPU", hardware["gpu"] or "none"),
     ("scan backend", record["model"]["scan"]),
-    ("wall time", f"{cost['wall_seconds'] / 60:.0f} minutes, in {cost['sittings']} sitting(s)"),
+    ("wall time", f"{cost['wall_seconds'] / 60:.0f} minutes, in {cost['sittings']} session(s)"),
     ("peak memory", f"{cost['peak_memory_bytes'] / 2**30:.1f} GiB"),
     ("versions", ", ".join(f"{name} {version}" for name, version in environment["versions"].items())),
     (
@@ -168,11 +165,6 @@ show_source(evaluate, start="own = None", end="at_size = ")
 at_size, native = record["test"], record["test_native"]
 
 
-def scores(evaluation, metric):
-    """One score for each case, mean over the foreground classes, in the order of the record: (cases,)."""
-    return np.array([np.mean(list(case[metric].values())) for case in evaluation["cases"]])
-
-
 def described(values):
     low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
     return [len(values), *(f"{v:.4f}" for v in (values.mean(), median, low, high, values.min()))]
@@ -182,13 +174,15 @@ size = " × ".join(str(n) for n in config.data.size)
 head = ["", "cases", "mean", "median", "lower quartile", "upper quartile", "worst"]
 rows = []
 for name, evaluation in ((f"at {size}", at_size), ("at native size", native)):
-    rows += [(f"{title} {name}", *described(scores(evaluation, m))) for m, title in (("dsc", "DSC"), ("iou", "IoU"))]
+    rows += [
+        (f"{title} {name}", *described(case_means(evaluation, m))) for m, title in (("dsc", "DSC"), ("iou", "IoU"))
+    ]
 table(head, rows)
 
 # %%
 ids = [case["case"] for case in native["cases"]]
 hospital, reading = (np.array(names) for names in zip(*map(group, ids), strict=True))
-dsc = scores(native, "dsc")  # from here on: DSC at native size
+dsc = case_means(native, "dsc")  # from here on: DSC at native size
 rows = [("all", *described(dsc))]
 for key in (hospital, reading):
     rows += [(name, *described(dsc[key == name])) for name in sorted(set(key))]
@@ -253,39 +247,48 @@ frames_slider(
 # %% [markdown]
 # ## How far the mean can be trusted
 #
-# Other test cases would have given another mean. The *bootstrap* asks how different: draw as many cases from the ones
-# we have, with replacement, take the mean, and do that many times. The middle 95% of the means are an interval for
-# the mean over all patients *of whom these are a sample*.
-
+# Other test cases would have given another mean. How different? The standard error of a mean of $n$ cases is their
+# standard deviation divided by $\sqrt n$, and Student's t says how many standard errors to either side hold the mean over
+# all patients *of whom these are a sample* in 95% of such experiments. That is the one rule by which every interval in
+# this book is made; where a network was trained several times, the runs take the place of the cases
+# ({doc}`12_results`).
 
 # %%
-def bootstrap(values, statistic=np.mean, draws=10_000, seed=0):
-    """The statistic on resampled cases: (draws,)."""
-    rng = np.random.default_rng(seed)
-    return statistic(values[rng.integers(len(values), size=(draws, len(values)))], axis=1)
+show_source(mean_interval)
 
-
-def interval(values, **options):
-    return np.quantile(bootstrap(values, **options), (0.025, 0.975))
-
-
+# %%
 rows = []
 for metric, title in (("dsc", "DSC"), ("iou", "IoU")):
     for name, evaluation in ((size, at_size), ("native", native)):
-        values = scores(evaluation, metric)
-        low, high = interval(values)
-        assert low < values.mean() < high
-        rows.append((f"mean {title}, {name}", f"{values.mean():.4f}", f"{low:.4f} to {high:.4f}"))
+        mean, low, high = mean_interval(case_means(evaluation, metric))
+        rows.append((f"mean {title}, {name}", f"{mean:.4f}", f"{low:.4f} to {high:.4f}"))
 for name in names:
-    values = dsc[hospital == name]
-    rows.append((f"mean DSC, native, {name}", f"{values.mean():.4f}", "{:.4f} to {:.4f}".format(*interval(values))))
+    mean, low, high = mean_interval(dsc[hospital == name])
+    rows.append((f"mean DSC, native, {name}", f"{mean:.4f}", f"{low:.4f} to {high:.4f}"))
 table(["", "measured", "95% interval"], rows)
 
+# %% [markdown]
+# The rule takes it that means of many cases scatter like a normal distribution, while the scores themselves do not: they
+# have a long tail of hard cases. The *bootstrap* needs no such assumption. It draws as many cases from the ones we have,
+# with replacement, takes the mean, does that many times, and the middle 95% of the means are the interval. If the two
+# agree, the assumption does no harm:
+
+
+# %%
+def bootstrap(values, statistic=np.mean):
+    """The statistic on resampled cases; `.bootstrap_distribution` has each, `.confidence_interval` their middle 95%."""
+    return stats.bootstrap((values,), statistic, n_resamples=10_000, method="percentile", rng=0)
+
+
+drawn = bootstrap(dsc)
+low, high = drawn.confidence_interval
+print("mean DSC at native size, 95%: Student's t {:.4f} to {:.4f}".format(*mean_interval(dsc)[1:]), end="")
+print(f", bootstrap {low:.4f} to {high:.4f}")
+assert np.allclose(mean_interval(dsc)[1:], (low, high), atol=0.1 * (high - low))
+
 # %% mystnb={"image": {"alt": "Histogram of ten thousand bootstrap means of the DSC, bell-shaped, with the 95% interval shaded and the measured mean in its middle"}}
-means = bootstrap(dsc)
-low, high = interval(dsc)
 fig, ax = plt.subplots(figsize=(6.4, 3.0))
-ax.hist(means, bins=60, color=COLORS[4])
+ax.hist(drawn.bootstrap_distribution, bins=60, color=COLORS[4])
 ax.axvspan(low, high, color="gray", alpha=0.2, label="95% of the draws")
 ax.axvline(dsc.mean(), color="black", linestyle="--", linewidth=1.5, label="measured")
 ax.set(xlabel="mean DSC at native size", ylabel="draws", yticks=[])
@@ -311,7 +314,7 @@ for case_id in phantoms.case_ids:
     sure = torch.stack([1 - small, small]).float()[None]  # (1, K, *size): logits of a perfect network
     ceiling.append(dice_iou(resize_logits(sure, truth.shape[1:]).argmax(1), truth, 2)[0].item())
 print(f"a perfect answer at {size}, enlarged: DSC {np.mean(ceiling):.4f} (synthetic lungs)")
-difference = scores(at_size, "dsc") - dsc
+difference = case_means(at_size, "dsc") - dsc
 print(f"our network's mean DSC at {size} less that at native size: {difference.mean():+.4f}")
 assert np.mean(ceiling) > dsc.mean()
 
@@ -326,7 +329,7 @@ assert np.mean(ceiling) > dsc.mean()
 printed = {column: float(TABLES[2]["LightM-UNet", column]) for column in ("DSC", "mIoU")}
 rows = [("Table 2, as printed", *(f"{value:.2f}" for value in printed.values()))]
 for name, evaluation in ((f"this record, at {size}", at_size), ("this record, native size", native)):
-    rows.append((name, *(f"{100 * scores(evaluation, metric).mean():.2f}" for metric in ("dsc", "iou"))))
+    rows.append((name, *(f"{100 * case_means(evaluation, metric).mean():.2f}" for metric in ("dsc", "iou"))))
 table(["percent", *printed], rows)
 
 # %%
@@ -386,8 +389,7 @@ needed = None  # your answer, a number of cases
 
 # %%
 rng = np.random.default_rng(1)
-wide = np.diff(interval(dsc))[0]
-narrow = np.diff(interval(rng.choice(dsc, size=int(needed or len(dsc))), draws=2000))[0]
+wide, narrow = (np.diff(mean_interval(x)[1:])[0] for x in (dsc, rng.choice(dsc, size=int(needed or len(dsc)))))
 close = needed is not None and 3 * len(dsc) < needed < 5.5 * len(dsc)
 print("Replace None by your answer." if needed is None else f"Right: {narrow / wide:.1f}." if close else "Not yet.")
 
@@ -431,7 +433,7 @@ print("Replace None by your test." if None in answers else "Right." if right els
 # %% [markdown]
 # :::{exercise}
 # :label: ex-real-minimum
-# `interval(dsc, statistic=np.min)` gives an interval for the *worst* case. Run it. Why should nobody print it? Set
+# `bootstrap(dsc, statistic=np.min).confidence_interval` gives an interval for the *worst* case. Run it. Why should nobody print it? Set
 # `reason` to `"too wide"`, `"never below the sample"` or `"wrong seed"`.
 # :::
 #
@@ -446,7 +448,7 @@ print("Replace None by your test." if None in answers else "Right." if right els
 reason = None  # your answer
 
 # %%
-assert bootstrap(dsc, statistic=np.min, draws=2000).min() >= dsc.min()
+assert bootstrap(dsc, statistic=np.min).bootstrap_distribution.min() >= dsc.min()
 print("Replace None." if reason is None else "Right." if reason == "never below the sample" else "Not yet.")
 
 # %% [markdown]
@@ -454,7 +456,7 @@ print("Replace None." if reason is None else "Right." if reason == "never below 
 #
 # * A result is a record: recipe, split, data hash, versions, hardware, and the score of each case.
 # * Score at the size of the file, look at the worst cases, and ask how often the answer is good enough.
-# * The bootstrap gives an interval for the choice of cases. It is silent about seeds, splits and other hospitals.
+# * The interval of a mean over cases is about the choice of cases. It is silent about seeds, splits and other hospitals.
 # * Numbers made in different settings can stand side by side. They can't be subtracted.
 #
 # Next: {doc}`08_ablations` asks which parts of the network matter.

@@ -450,8 +450,8 @@ assert 5 < quotients["47.39x"][1] < 5.5 and 1 < quotients["15.82x"][1] < 1.5
 # ## The headline made true
 #
 # Is there a LightM-UNet with 1.09 M parameters and at most 22.3 GMACs (thop's number of one image, 267.19 / 12), all
-# counted, the scan included? The text's own network, as this package builds it, is not far: 2.55 M and 25.1 GMACs
-# at the paper's 32 channels. Four fifths of the parameters are in the bottleneck, most of them in linear layers, so
+# counted, the scan included? The text's own network, as this package builds it, is not far: the first line below, with
+# the paper's 32 channels. Four fifths of the parameters are in the bottleneck, most of them in linear layers, so
 # they fall with the square of the width. `lightm-unet-1m` changes one number of the text, the 32: it is the widest network that fits in
 # 2D and in 3D.
 

@@ -34,18 +34,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from lightm.scan import chunked, cpu_forward, reference, selective_scan
-from lightm_book.bench.inputs import INPUTS, Shape, scan_inputs
+from lightm_book.bench.inputs import ScanInputs, Shape
 from lightm_book.bench.machine import Machine, machine
 from lightm_book.bench.peers import find
 from lightm_book.bench.record import curve, list_bench
 from lightm_book.bench.roofline import bound, scan_counts
 from lightm_book.show.figures import COLORS, frames_slider, use_style
 from lightm_book.show.notebook import check_profile, show_source
+from lightm_book.show.tables import table
 
 run = check_profile(
     profile,
@@ -91,10 +91,11 @@ show_source(scan_counts)
 # %%
 example = Shape(batch=1, channels=64, length=65536, d_state=16)
 counts = {"forward": scan_counts(example, False), "forward_backward": scan_counts(example, True)}
-rows = ["| | exponentials | operations | bytes |", "|---|--:|--:|--:|"]
-for name, c in counts.items():
-    rows.append(f"| {name.replace('_', ' + ')} | {c.exponentials:,} | {c.operations:,} | {c.bytes:,} |")
-Markdown("\n".join(rows))
+WORK = ("exponentials", "operations", "bytes")
+table(
+    ["", *WORK],
+    [(name.replace("_", " + "), *(f"{getattr(c, what):,}" for what in WORK)) for name, c in counts.items()],
+)
 
 # %% [markdown]
 # Formulas can be wrong. PyTorch's own counter watches the operator while it runs; it counts an exponential of the
@@ -102,9 +103,7 @@ Markdown("\n".join(rows))
 
 # %%
 small = Shape(1, 64, 128, 16)
-inputs = scan_inputs(small)
-leaves = {name: x.transpose(1, 2) if x.dim() == 3 else x for name, x in inputs.items() if name != "dy"}
-leaves = {name: x.requires_grad_() for name, x in leaves.items()}
+leaves = ScanInputs.random(small).turned().map(torch.Tensor.requires_grad_).named()
 with FlopCounterMode(display=False) as counter:
     selective_scan(**leaves, delta_softplus=True, backend="chunked").sum().backward()
 c = scan_counts(small, True)
@@ -121,10 +120,11 @@ print(f"PyTorch counts {counter.get_total_flops():,}; the formula has the same")
 # %% tags=["nbval-ignore-output"]
 # Measured on whatever machine runs this page, so the second row is not compared.
 recorded, this = Machine(**shapes["machine"]), machine(torch.device("cpu"))
-rows = ["| a second's worth | exponentials | operations | bytes |", "|---|--:|--:|--:|"]
-for name, m in {"the records' machine": recorded, "this one, just now": this}.items():
-    rows.append(f"| {name} | {m.exponentials / 1e9:.1f} G | {m.operations / 1e9:.0f} G | {m.bytes / 1e9:.0f} G |")
-Markdown("\n".join(rows))
+rows = [
+    (name, f"{m.exponentials / 1e9:.1f} G", f"{m.operations / 1e9:.0f} G", f"{m.bytes / 1e9:.0f} G")
+    for name, m in {"the records' machine": recorded, "this one, just now": this}.items()
+]
+table(["a second's worth", *WORK], rows)
 
 # %% [markdown]
 # Divide what must be done by what can be done, and there is a *bound*: no implementation with these counts can be
@@ -173,7 +173,7 @@ show_source(reference.scan, start="decay = torch.exp", end="y.append")
 
 
 # %%
-class Counting(TorchDispatchMode):
+class Operations(TorchDispatchMode):
     """Counts PyTorch's operations, and the numbers that each of them writes."""
 
     def __init__(self):
@@ -191,18 +191,17 @@ class Counting(TorchDispatchMode):
 
 def calls_of(function):
     """The operations of `function()`, forwards, and those of the gradients, as two counters of calls."""
-    with Counting() as forwards:
+    with Operations() as forwards:
         y = function()
-    with Counting() as backwards:
+    with Operations() as backwards:
         y.sum().backward()
     return forwards, backwards
 
 
 def tensors(length, channels=64, d_state=16):
     """Inputs of a scan as `selective_scan` wants them, (B, D, L), with gradients."""
-    x = scan_inputs(Shape(1, channels, length, d_state))
-    x = {name: t.transpose(1, 2) if t.dim() == 3 else t for name, t in x.items() if name != "dy"}
-    return {name: t.requires_grad_() for name, t in x.items()}
+    x = ScanInputs.random(Shape(1, channels, length, d_state)).turned()
+    return x.map(torch.Tensor.requires_grad_).named()
 
 
 def scan_with(backend, x):
@@ -325,12 +324,11 @@ assert theirs[both[-1]] / ours_loop[both[-1]] > 2
 their_scan = find("associative_scan", torch.device("cpu")).scan
 tensors_written = {}
 for L in (256, 1024):
-    x = scan_inputs(Shape(1, 8, L, 4))
-    leaves = [x[name].requires_grad_() for name in INPUTS]
-    with torch.no_grad(), Counting() as forwards:
-        their_scan(*leaves)
-    with Counting() as whole:
-        torch.autograd.grad(their_scan(*leaves), leaves, x["dy"])
+    leaves = ScanInputs.random(Shape(1, 8, L, 4)).map(torch.Tensor.requires_grad_)
+    with torch.no_grad(), Operations() as forwards:
+        their_scan(leaves)
+    with Operations() as whole:
+        torch.autograd.grad(their_scan(leaves), leaves.named().values(), torch.ones(1, L, 8))
     for key, counter in zip(counts, (forwards, whole), strict=True):
         tensors_written[key] = counter.written.total() / (L * 8 * 4)
     shown = ", ".join(f"{key.replace('_', ' + ')}: {number:.1f}" for key, number in tensors_written.items())
@@ -402,11 +400,9 @@ assert gain["mamba.py"] > gain["lightm cpu"]
 print(f"{'tokens':>8}{'calls, forward':>16}{'loop':>10}{'one state a chunk':>20}{'one a token':>14}")
 calls = {}
 for L in (1024, 4096, 16384):
-    x = {name: t.detach() for name, t in tensors(L, channels=4, d_state=2).items()}
-    rows = {name: t.transpose(1, 2) if t.dim() == 3 else t for name, t in x.items()}
-    order = ("u", "delta", "A", "B", "C", "D")
-    with Counting() as counter:
-        chunked.forward(*(rows[name] for name in order), None, rows["delta_bias"], True, False)
+    x = ScanInputs.random(Shape(1, 4, L, 2))
+    with Operations() as counter:
+        chunked.forward(x.u, x.delta, x.A, x.B, x.C, x.D, x.z, x.delta_bias, True, False)
     calls[L] = counter.calls.total()
     chunks = -(-L // chunked.chunk_length(L))
     numbers = chunks * 64 * 16, L * 64 * 16
@@ -421,7 +417,7 @@ assert calls[16384] / calls[1024] < 6  # sixteen times the tokens, about four ti
 # traffic all the same. The record, at the example's size:
 
 # %%
-rows = ["| | forward, ms | forward + backward, ms | bound reached |", "|---|--:|--:|--:|"]
+rows = []
 for row in shapes["shapes"]:
     if row["shape"] != list(asdict(example).values()):
         continue
@@ -430,10 +426,8 @@ for row in shapes["shapes"]:
             continue
         found = [(entry[key] or {}).get("median_s") for key in counts]
         shown = [f"{1e3 * t:,.1f}" if t else "–" for t in found]
-        rows.append(
-            f"| `{entry['name']}` | {shown[0]} | {shown[1]} | {bound(counts['forward'], recorded) / found[0]:.1%} |"
-        )
-Markdown("\n".join(rows))
+        rows.append((f"`{entry['name']}`", *shown, f"{bound(counts['forward'], recorded) / found[0]:.1%}"))
+table(["", "forward, ms", "forward + backward, ms", "bound reached"], rows)
 
 # %% [markdown]
 # (*lightm reference* is step 0, *transformers* the same with an index, *mamba.py* and *associative_scan* step 1,
@@ -542,7 +536,7 @@ assert all(share < 1 for share in best.values())  # a bound is a bound
 # How much is it all together? The ratios to each peer:
 
 # %%
-rows = ["| (B, D, L, N) | peer | forward | forward + backward |", "|---|---|--:|--:|"]
+rows = []
 for where, entries in sizes.items():
     for name, entry in entries.items():
         if name == "lightm cpu" or entry["reason"]:
@@ -552,8 +546,8 @@ for where, entries in sizes.items():
             theirs = (entry[key] or {}).get("median_s")
             shown.append(f"{theirs / entries['lightm cpu'][key]['median_s']:,.0f} ×" if theirs else "–")
         if shown != ["–", "–"]:
-            rows.append(f"| {where} | `{name}` | {shown[0]} | {shown[1]} |")
-Markdown("\n".join(rows))
+            rows.append((where, f"`{name}`", *shown))
+table(["(B, D, L, N)", "peer", "forward", "forward + backward"], rows)
 
 # %% [markdown]
 # The comparison is as fair as we could make it: everyone gets the layout that they work in, results and all gradients are
@@ -643,7 +637,7 @@ frames_slider(
 # of LightM-UNet, from the records: forward, loss, backward, update.
 
 # %%
-rows = ["| image, batch | freed memory | scan | seconds a step |", "|---|---|---|--:|"]
+rows = []
 for record in records.values():
     if record["kind"] != "step":
         continue
@@ -652,8 +646,8 @@ for record in records.values():
         if entry["step"]:
             name = "as it comes" if entry["name"] == "lightm" else entry["name"]
             memory_is = "kept" if record["kept_memory"] else "given back"
-            rows.append(f"| {size}, {record['batch']} | {memory_is} | `{name}` | {entry['step']['median_s']:.2f} |")
-Markdown("\n".join(rows))
+            rows.append((f"{size}, {record['batch']}", memory_is, f"`{name}`", f"{entry['step']['median_s']:.2f}"))
+table(["image, batch", "freed memory", "scan", "seconds a step"], rows)
 
 # %% mystnb={"image": {"alt": "Horizontal bars, the parts of a training step: the projections are longest, then the scan, then many shorter ones; the loss is last"}}
 parts = next(record["parts"] for record in records.values() if record["kind"] == "step" and record["parts"])
@@ -677,7 +671,9 @@ assert math.isclose(sum(shares.values()), 1, rel_tol=1e-6)
 # the rows of LightM-UNet's first stage:
 
 # %%
-multiprocessors, threads_at_once = 132, 132 * 2048  # of an NVIDIA H200, from its data sheet
+# NVIDIA's data sheet of the H200: multiprocessors, Hz at most, bytes a second; of each multiprocessor in a cycle, the
+# exponentials and multiply-adds.
+multiprocessors, clock, bandwidth, exponentials_a_cycle, multiply_adds_a_cycle = 132, 1.98e9, 4.8e12, 16, 128
 print(f"{'':<34}{'rows':>7}{'tokens':>12}{'chunks in series':>18}")
 for name, batch, D, L in [
     ("language: batch 8, D = 5120", 8, 5120, 2048),
@@ -721,11 +717,11 @@ assert three_phases(volume, 1024)[2] < 2.2 * once.bytes
 
 # %% [markdown]
 # Less than twice the bytes, exactly twice the exponentials, and thousands of programs instead of 128. What would that
-# give? A *prediction* from counts and a data sheet, not a measurement: an H200 moves 4.8 TB in a second, and each of its
-# multiprocessors makes 16 exponentials and 128 multiply-adds in a cycle, at 1.98 GHz at most.
+# give? A *prediction* for an H200, from counts and the data sheet's numbers above, not a measurement:
 
 # %%
-h200 = Machine(132 * 16 * 1.98e9, 132 * 256 * 1.98e9, 4.8e12, "NVIDIA's data sheet")
+cycles = multiprocessors * clock  # of all multiprocessors, a second
+h200 = Machine(exponentials_a_cycle * cycles, 2 * multiply_adds_a_cycle * cycles, bandwidth, "NVIDIA's data sheet")
 for name, shape in {"512 x 512, batch 12": Shape(12, 64, 512**2, 16), "128^3, batch 2": volume}.items():
     one = bound(scan_counts(shape, False), h200)
     _, exponentials, moved = three_phases(shape, 1024)

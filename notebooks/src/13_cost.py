@@ -21,17 +21,16 @@
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
 # %%
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-from IPython.display import Markdown
 from torch import nn
 
 from lightm.counting import count
 from lightm.models import build_model
 from lightm.training.record import load_record
+from lightm_book.bench.record import list_bench
 from lightm_book.counting.memory import LiveBytes, count_memory, measure_peak, with_fused_mamba
 from lightm_book.counting.memory_table import (
     BATCH,
@@ -47,6 +46,7 @@ from lightm_book.counting.memory_table import (
 )
 from lightm_book.show.figures import COLORS, frames_slider, use_style
 from lightm_book.show.notebook import check_profile, show_source
+from lightm_book.show.tables import table
 
 OURS = "lightm-unet"
 run = check_profile(
@@ -58,12 +58,6 @@ run = check_profile(
 )
 use_style()
 MIB, GIB = 2**20, 2**30
-
-
-def table(head, rows, align="--:"):
-    """A table for the page; the columns after the first are right-aligned unless told otherwise."""
-    lines = [head, [":--"] + [align] * (len(head) - 1), *rows]
-    return Markdown("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines))
 
 
 # %% [markdown]
@@ -452,8 +446,7 @@ print(", ".join(f"{name} {100 * n / macs.macs:.0f}%" for name, n in macs.by_oper
 
 # %% tags=["nbval-ignore-output"]
 # Not compared by nbval: benchmarks are measured anew more often than this page is run.
-bench = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path("../results/bench").glob("*.json"))]
-steps = [record for record in bench if record["kind"] == "step"]
+steps = [record for record in list_bench(Path("../results/bench")).values() if record["kind"] == "step"]
 if not steps:
     print("No training step has been timed into results/bench/ yet: pending (lightm-book bench step --json ...).")
 lines = []

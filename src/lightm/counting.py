@@ -26,8 +26,8 @@ Convention
     SiLU in the scan), softmax, element-wise products (so also the scan's gate z, which other networks write
     outside of it), pooling, interpolation, padding and copying.
 
-The rule for convolutions and matrix products is that of `torch.utils.flop_counter` (two FLOPs a MAC), and the tests
-hold the two side by side.
+Operations are counted by `torch.utils.flop_counter` (two FLOPs a MAC), which has the formulas of convolutions and
+matrix products; added here are the scan, whose exponentials and additions are no MACs, and products with a vector.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import prod
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
+import lightm.scan  # noqa: F401  (defines the operators torch.ops.lightm)
 from lightm.errors import LightMError
 
 __all__ = ["Complexity", "ModuleCount", "count", "scan_macs"]
@@ -143,11 +144,11 @@ def count(model: nn.Module, input_shape: Sequence[int], dtype: torch.dtype = tor
         module.register_forward_hook(counter.leave)
     with torch.no_grad(), counter:
         twin(torch.empty(1, *shape, dtype=dtype, device="meta"))  # (1, C, *S)
-    macs: Counter[str] = Counter()
+    counter.attribute()
+    macs = counter.by_module
     by_operation = dict.fromkeys(("convolution", "matmul", "scan"), 0)
-    for (path, operation), n in counter.macs.items():
-        macs[path] += n
-        by_operation[operation] += n
+    for operation, flops in counter.get_flop_counts().get("Global", {}).items():
+        by_operation[_GROUPS.get(operation, "matmul")] += flops // 2
     by_module = tuple(
         ModuleCount(path, type(module).__name__, params[path], macs[path])
         for module, path in paths.items()
@@ -193,65 +194,50 @@ def scan_macs(u_shape: Sequence[int], n_states: int, skip: bool = True) -> int:
     return prod(u_shape) * (4 * n_states + 1 + skip)
 
 
-def _convolution_macs(x, weight, out, transposed) -> int:
-    positions = (x if transposed else out).shape[2:]
-    return x.shape[0] * prod(positions) * weight.numel()  # weight: (C_out, C_in / groups, *kernel), or its transpose
+def _scan_flops(u, delta, A, B, C, D=None, *rest, out_shape, **named) -> int:
+    return 2 * scan_macs(u, A[1], skip=D is not None)
 
 
-def _attention_macs(query, key, value) -> int:
-    *batch, n_query, d_query = query.shape
-    return prod(batch) * n_query * key.shape[-2] * (d_query + value.shape[-1])
-
-
-# What each operation costs: (group, formula), where the formula gets the operation's arguments by name, and its result.
-_CONVOLUTION = ("convolution", lambda a, out: _convolution_macs(a["input"], a["weight"], out, a["transposed"]))
-_ATTENTION = ("matmul", lambda a, _: _attention_macs(a["query"], a["key"], a["value"]))
-_COSTS: dict[str, tuple[str, Callable[[dict, object], int]]] = {
-    "aten::convolution": _CONVOLUTION,
-    "aten::_convolution": _CONVOLUTION,
-    "aten::mm": ("matmul", lambda a, _: a["self"].numel() * a["mat2"].shape[-1]),
-    "aten::addmm": ("matmul", lambda a, _: a["mat1"].numel() * a["mat2"].shape[-1]),
-    "aten::bmm": ("matmul", lambda a, _: a["self"].numel() * a["mat2"].shape[-1]),
-    "aten::baddbmm": ("matmul", lambda a, _: a["batch1"].numel() * a["batch2"].shape[-1]),
-    "aten::addbmm": ("matmul", lambda a, _: a["batch1"].numel() * a["batch2"].shape[-1]),
-    "aten::mv": ("matmul", lambda a, _: a["self"].numel()),
-    "aten::addmv": ("matmul", lambda a, _: a["mat"].numel()),
-    "aten::dot": ("matmul", lambda a, _: a["self"].numel()),
-    # Attention comes apart into two bmm on the meta device; these are the fused kernels, should one appear there.
-    "aten::_scaled_dot_product_flash_attention": _ATTENTION,
-    "aten::_scaled_dot_product_flash_attention_for_cpu": _ATTENTION,
-    "aten::_scaled_dot_product_efficient_attention": _ATTENTION,
-    "aten::_scaled_dot_product_cudnn_attention": _ATTENTION,
-    "lightm::selective_scan": ("scan", lambda a, _: scan_macs(a["u"].shape, a["A"].shape[-1], a["D"] is not None)),
+# What torch's counter lacks, or counts otherwise: operation -> FLOPs, from the shapes of its arguments.
+_MORE = {
+    torch.ops.lightm.selective_scan: _scan_flops,
+    torch.ops.aten.mv: lambda matrix, vector, out_shape: 2 * prod(matrix),
+    torch.ops.aten.addmv: lambda x, matrix, vector, out_shape, **_: 2 * prod(matrix),
+    torch.ops.aten.dot: lambda x, y, out_shape: 2 * prod(x),
+    torch.ops.aten.addbmm: lambda x, a, b, out_shape, **_: 2 * prod(a) * b[-1],
+}
+# All other operations are matrix products, those of attention included.
+_GROUPS = {
+    torch.ops.lightm.selective_scan: "scan",
+    torch.ops.aten.convolution: "convolution",
+    torch.ops.aten._convolution: "convolution",
 }
 
 
-class _MACCounter(TorchDispatchMode):
-    """While active, adds the MACs of every operation to `macs[module path, group]`."""
+class _MACCounter(FlopCounterMode):
+    """torch's counter; at the borders of modules it notes what has been counted since the last one, by module path."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(display=False, custom_mapping=_MORE)
         self.running = [""]  # paths of the modules whose forward has begun and not ended, innermost last
-        self.macs: Counter[tuple[str, str]] = Counter()
+        self.by_module: Counter[str] = Counter()
+        self.noted = 0
 
     def enter(self, path: str, *_) -> None:
+        self.attribute()
         self.running.append(path)
 
     def leave(self, *_) -> None:
+        self.attribute()
         self.running.pop()
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        name = func._schema.name
-        if name not in _COSTS:
-            if name.startswith("lightm::"):  # never let work of our own go uncounted
-                raise LightMError(f"lightm.counting has no cost for the operation {name}; add it to _COSTS.")
-            with self:  # inside torch.inference_mode a composite (linear, conv2d, …) arrives whole: take it apart
-                parts = func.decompose(*args, **kwargs)
-            return func(*args, **kwargs) if parts is NotImplemented else parts
-        out = func(*args, **kwargs)
-        names = [a.name for a in func._schema.arguments]
-        given = dict.fromkeys(names) | dict(zip(names, args, strict=False)) | kwargs
-        operation, cost = _COSTS[name]
-        self.macs[self.running[-1], operation] += cost(given, out)
-        return out
+    def attribute(self) -> None:
+        """Give the innermost running module the MACs that were counted since the last call."""
+        total = self.get_total_flops() // 2
+        self.by_module[self.running[-1]] += total - self.noted
+        self.noted = total
+
+    def _count_flops(self, func_packet, out, args, kwargs):
+        if str(func_packet).startswith("lightm.") and func_packet not in self.flop_registry:
+            raise LightMError(f"lightm.counting has no cost for the operation {func_packet}; add it to _MORE.")
+        return super()._count_flops(func_packet, out, args, kwargs)

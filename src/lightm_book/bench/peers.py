@@ -17,13 +17,14 @@ from torch import Tensor
 from lightm.errors import LightMError, suggest
 from lightm.scan import backends, selective_scan
 from lightm_book.bench import serial
+from lightm_book.bench.inputs import ScanInputs, turn
 
-Scan = Callable[..., Tensor]
+Scan = Callable[[ScanInputs], Tensor]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to compute the scan. `scan(u, delta, A, B, C, D, delta_bias)` takes and returns tensors of `layout`."""
+    """One way to compute the scan. layout: "tokens", inputs and result are (B, L, X), or "channels", (B, X, L)."""
 
     name: str
     what: str
@@ -72,12 +73,8 @@ _OUR_HOLDS = {"reference": (0.8, 6.5, 2.2), "chunked": (0.6, 1.9, 0.1)}  # the c
 
 
 def _our_scan(backend: str) -> Scan:
-    def scan(u, delta, A, B, C, D, delta_bias):
-        turned = (x.transpose(1, 2) for x in (u, delta))
-        y = selective_scan(
-            *turned, A, B.transpose(1, 2), C.transpose(1, 2), D, None, delta_bias, delta_softplus=True, backend=backend
-        )
-        return y.transpose(1, 2)
+    def scan(x):
+        return turn(selective_scan(**x.turned().named(), delta_softplus=True, backend=backend))
 
     return scan
 
@@ -124,8 +121,9 @@ def _mamba_py(device: torch.device) -> Contender | Absent:
         return _missing(name, what, "mambapy", "pip install mambapy")
     from mambapy.mamba import MambaBlock
 
-    def scan(u, delta, A, B, C, D, delta_bias):
-        return MambaBlock.selective_scan(None, u, F.softplus(delta + delta_bias), A, B, C, D)  # it has no use for self
+    def scan(x):
+        dt = F.softplus(x.delta + x.delta_bias)
+        return MambaBlock.selective_scan(None, x.u, dt, x.A, x.B, x.C, x.D)  # it has no use for self
 
     return Contender(name, what, scan, version=_version("mambapy"), holds=(5.8, 9.5, 3.1))
 
@@ -138,12 +136,12 @@ def _combine(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor]) -> tuple
 def _by_associative_scan(mode: str) -> Scan:
     from torch._higher_order_ops.associative_scan import associative_scan
 
-    def scan(u, delta, A, B, C, D, delta_bias):
-        dt = F.softplus(delta + delta_bias)  # (B, L, D)
-        a = torch.exp(dt.unsqueeze(-1) * A)  # (B, L, D, N)
-        b = (dt * u).unsqueeze(-1) * B.unsqueeze(2)  # (B, L, D, N)
+    def scan(x):
+        dt = F.softplus(x.delta + x.delta_bias)  # (B, L, D)
+        a = torch.exp(dt.unsqueeze(-1) * x.A)  # (B, L, D, N)
+        b = (dt * x.u).unsqueeze(-1) * x.B.unsqueeze(2)  # (B, L, D, N)
         h = associative_scan(_combine, (a, b), dim=1, combine_mode=mode)[1]  # (B, L, D, N)
-        return (h @ C.unsqueeze(-1)).squeeze(-1) + D * u
+        return (h @ x.C.unsqueeze(-1)).squeeze(-1) + x.D * x.u
 
     return scan
 
@@ -178,8 +176,8 @@ def _transformers(device: torch.device) -> Contender | Absent:
     if theirs is None:
         return Absent(name, what, "this version of transformers has the scan inside its layer; 5.20 and newer don't")
 
-    def scan(u, delta, A, B, C, D, delta_bias):
-        return theirs(u, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=True)
+    def scan(x):
+        return theirs(**x.named(), delta_softplus=True)
 
     number = _version("transformers")
     return Contender(name, what, scan, "channels", number, holds=(3.3, 14.8, 3.1))
@@ -193,8 +191,8 @@ def _mamba_ssm_reference(device: torch.device) -> Contender | Absent:
     except (ImportError, RuntimeError):
         return _missing(name, what, "mamba_ssm", _CUDA_LINE)
 
-    def scan(u, delta, A, B, C, D, delta_bias):
-        return selective_scan_ref(u, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=True)
+    def scan(x):
+        return selective_scan_ref(**x.named(), delta_softplus=True)
 
     return Contender(name, what, scan, "channels", _version("mamba_ssm"), holds=(3.3, 14.8, 3.1))
 
@@ -213,8 +211,8 @@ def _mamba_ssm(device: torch.device) -> Contender | Absent:
     except (ImportError, RuntimeError):
         return _missing(name, what, "mamba_ssm with selective_scan_cuda", _CUDA_LINE)
 
-    def scan(u, delta, A, B, C, D, delta_bias):
-        return selective_scan_fn(u, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=True)
+    def scan(x):
+        return selective_scan_fn(**x.named(), delta_softplus=True)
 
     return Contender(name, what, scan, "channels", _version("mamba_ssm"))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lightm_book.bench.inputs import INPUTS, Shape, by_tokens, laid_out, scan_inputs, usable
+from lightm_book.bench.inputs import ScanInputs, Shape, turn, usable
 from lightm_book.bench.machine import machine
 from lightm_book.bench.measure import alternate
 from lightm_book.bench.memory import added_by, free_memory, in_own_process
@@ -113,7 +113,7 @@ class _Bench:
     def measure(self, contenders: list[Contender], shape: Shape, backward: bool) -> dict[str, dict[str, Any]]:
         """One pass at one shape, of each contender that can and may: name -> times and memory, or why not."""
         results, calls, laid = {}, {}, {}
-        inputs = scan_inputs(shape)
+        inputs = ScanInputs.random(shape)
         for contender in contenders:
             if reason := self._prevented(contender, shape, backward):
                 results[contender.name] = {"skipped": reason}
@@ -161,17 +161,23 @@ class _Bench:
         return in_own_process(request | {"name": name, "shape": str(shape), "backward": backward}, self.patience)
 
 
-def contender_call(contender: Contender, inputs: dict[str, torch.Tensor], backward: bool) -> Callable[[], Any]:
-    """A call without arguments: the scan, or the scan and the gradients of all seven inputs."""
-    leaves = [inputs[name].detach().requires_grad_(backward) for name in INPUTS]
+def laid_out(inputs: ScanInputs, layout: str, device: torch.device) -> ScanInputs:
+    """The inputs on `device`, contiguous in a contender's layout, so that nobody pays for a transposition."""
+    inputs = inputs.turned() if layout == "channels" else inputs
+    return inputs.map(lambda x: x.contiguous().to(device))
+
+
+def contender_call(contender: Contender, inputs: ScanInputs, backward: bool) -> Callable[[], Any]:
+    """A call without arguments: the scan, or the scan and the gradients of its inputs, for a gradient of u's values."""
+    leaves = inputs.map(lambda x: x.detach().requires_grad_(backward))
 
     def forward():
         with torch.no_grad():
-            return contender.scan(*leaves)
+            return contender.scan(leaves)
 
     def forward_and_backward():
-        y = contender.scan(*leaves)
-        return y.detach(), *torch.autograd.grad(y, leaves, inputs["dy"])
+        y = contender.scan(leaves)
+        return y.detach(), *torch.autograd.grad(y, leaves.named().values(), inputs.u)
 
     return forward_and_backward if backward else forward
 
@@ -181,20 +187,20 @@ def relative_errors(name: str, shape: Shape, device: torch.device) -> dict[str, 
     """Of the output and (unless it has none) of each gradient, against the definition in float64."""
     contender = find(name, device)
     backward = not contender.forward_only
-    inputs = laid_out(scan_inputs(shape), contender.layout, device)
+    inputs = laid_out(ScanInputs.random(shape), contender.layout, device)
     found = contender_call(contender, inputs, backward)()
     found = found if backward else [found]
-    names = ["output", *(f"gradient of {name}" for name in INPUTS)][: len(found)]
+    names = ["output", *(f"gradient of {name}" for name in inputs.named())][: len(found)]
     exact = _exact(shape)
     return {
-        label: ((by_tokens(x, contender.layout).double().cpu() - y).norm() / y.norm()).item()
+        label: (((turn(x) if contender.layout == "channels" else x).double().cpu() - y).norm() / y.norm()).item()
         for label, x, y in zip(names, found, exact, strict=False)
     }
 
 
 @cache
 def _exact(shape: Shape) -> tuple[torch.Tensor, ...]:
-    inputs = {name: x.double() for name, x in scan_inputs(shape).items()}
+    inputs = ScanInputs.random(shape).map(torch.Tensor.double)
     return contender_call(find("lightm reference", torch.device("cpu")), inputs, True)()
 
 
@@ -202,6 +208,6 @@ def memory_call(name: str, shape: str, backward: bool) -> Callable[[], Any]:
     """The call whose memory `memory.py` measures in a process of its own; a short one has loaded what it needs."""
     contender, device = find(name, torch.device("cpu")), torch.device("cpu")
     full = Shape.parse(shape)
-    short = laid_out(scan_inputs(full.at_length(64)), contender.layout, device)
+    short = laid_out(ScanInputs.random(full.at_length(64)), contender.layout, device)
     contender_call(contender, short, backward)()
-    return contender_call(contender, laid_out(scan_inputs(full), contender.layout, device), backward)
+    return contender_call(contender, laid_out(ScanInputs.random(full), contender.layout, device), backward)

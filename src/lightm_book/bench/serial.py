@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lightm.cpu import threads
+from lightm_book.bench.inputs import ScanInputs
 
 SOURCE = Path(__file__).with_name("serial_scan.c")
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
@@ -48,16 +49,16 @@ def _library() -> ctypes.CDLL:
 
 
 @torch.no_grad()
-def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor) -> Tensor:
-    """y (B, L, D) for contiguous float32 tensors (B, L, D), (D, N), (B, L, N), (D,); threads share the channels."""
-    batch, L, channels = u.shape
-    N = A.shape[1]
-    y = torch.empty_like(u)
-    state = A.new_zeros(batch, channels, N)
-    tensors = (u, delta, A, B, C, D, delta_bias, y, state)
-    if any(not x.is_contiguous() or x.dtype != torch.float32 for x in tensors):
-        raise ValueError("serial_scan.c takes contiguous float32 tensors.")
-    pointers = [ctypes.c_void_p(x.data_ptr()) for x in tensors]
+def scan(x: ScanInputs) -> Tensor:
+    """y (B, L, D) for contiguous float32 tensors without a gate; threads share the channels."""
+    batch, L, channels = x.u.shape
+    N = x.A.shape[1]
+    y = torch.empty_like(x.u)
+    state = x.A.new_zeros(batch, channels, N)
+    tensors = (*x.named().values(), y, state)
+    if x.z is not None or any(not t.is_contiguous() or t.dtype != torch.float32 for t in tensors):
+        raise ValueError("serial_scan.c takes contiguous float32 tensors and no gate.")
+    pointers = [ctypes.c_void_p(t.data_ptr()) for t in tensors]
     sizes = [ctypes.c_long(size) for size in (batch, L, channels, N)]
     count = min(torch.get_num_threads(), channels)
     cuts = [ctypes.c_long(channels * i // count) for i in range(count + 1)]

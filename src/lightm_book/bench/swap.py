@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightm import scan
 from lightm.models import build_model
-from lightm_book.bench.inputs import Shape
+from lightm_book.bench.inputs import ScanInputs, Shape, turn
 from lightm_book.bench.peers import Contender
 
 
@@ -30,10 +30,8 @@ def as_ours(contender: Contender) -> Callable[..., Tensor]:
     """A contender's scan with the arguments and shapes of `lightm.scan.selective_scan`, as our networks call it."""
 
     def function(u, delta, A, B, C, D, z=None, delta_bias=None, delta_softplus=True, backend="auto"):
-        rows = (u, delta) if contender.layout == "channels" else (u.transpose(1, 2), delta.transpose(1, 2))
-        B, C = (B, C) if contender.layout == "channels" else (B.transpose(1, 2), C.transpose(1, 2))
-        y = contender.scan(*rows, A, B, C, D, delta_bias)
-        y = y if contender.layout == "channels" else y.transpose(1, 2)
+        x = ScanInputs(u, delta, A, B, C, D, delta_bias)
+        y = contender.scan(x) if contender.layout == "channels" else turn(contender.scan(x.turned()))
         return y if z is None else y * F.silu(z)
 
     return function

@@ -7,6 +7,8 @@ import json
 from math import prod
 from pathlib import Path
 
+from lightm_book.show.tables import markdown_table
+
 CURVES = "curves.png"  # beside the page
 
 
@@ -62,7 +64,7 @@ def describe_run(record: dict) -> str:
     return (
         "## The training run\n\n"
         "`lightm train experiments/smoke.toml` ran first, to show that the whole chain works here.\n\n"
-        + table(("what", "measured"), rows)
+        + markdown_table(("what", "measured"), rows, ":--")
         + f"\n\n```{{image}} {CURVES}\n:alt: {alt}\n```"
     )
 
@@ -71,16 +73,11 @@ def describe_times(durations: dict[str, float]) -> str:
     rows = [(f"{{doc}}`../notebooks/{name}`", f"{seconds:.0f}") for name, seconds in durations.items()]
     rows.append(("all chapters", f"{sum(durations.values()):.0f}"))
     note = "The build runs chapters side by side, two where there are two cores; alone, a chapter may take less.\n\n"
-    return "## The time each chapter took\n\n" + note + table(("chapter", "seconds"), rows)
+    return "## The time each chapter took\n\n" + note + markdown_table(("chapter", "seconds"), rows, ":--")
 
 
 def describe_machine(environment: dict) -> str:
     hardware, versions, git = environment["hardware"], environment["versions"], environment["git"]
     rows = [(name, value) for name, value in hardware.items() if value is not None]
     rows += [("commit", git.get("commit") or "not known"), *versions.items()]
-    return "## The machine and the versions\n\n" + table(("what", "value"), rows)
-
-
-def table(head: tuple[str, str], rows: list[tuple[str, object]]) -> str:
-    lines = [head, ("---", "---"), *rows]
-    return "\n".join(f"| {left} | {right} |" for left, right in lines)
+    return "## The machine and the versions\n\n" + markdown_table(("what", "value"), rows, ":--")

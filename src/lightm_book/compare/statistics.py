@@ -1,80 +1,93 @@
-"""Is one system better than another? Scores of several training runs of each (seeds) on the same test cases.
+"""Means, differences and their uncertainty, through scipy.stats. The unit is the training run.
 
-Two kinds of luck are kept apart. The *cases*: other images would have given other scores; a paired test over cases
-covers that for the networks as they were trained. The *seeds*: another training of the same system would have given
-another network; only more than one training of each shows how much.
+Two samples lie behind a score. The *runs* are a sample of what training gives: only a test over runs says whether two
+architectures differ, and not only two files of weights. The *test cases* are a sample of patients, the same for all
+runs: an interval over cases says how far other patients might move a difference between these networks.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
+from scipy import optimize, stats
 
 from lightm.errors import LightMError
 
-EXACT = 14  # up to so many differences all 2^n signs are tried: 16,384
+LEVEL = 0.05  # of every test, after the correction for the number of comparisons
+POWER = 0.8  # with which a difference counts as detectable
+
+
+def mean_interval(scores: Sequence[float] | Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """Mean and the ends of its 95 % interval (Student's t): the one interval of the book.
+
+    scores: (n,), a sample; or (runs, cases), of which the sample are the runs' means if there are two or more runs, and
+    else the cases of the only one. The interval of a single number has no ends: (x, -inf, inf).
+    """
+    sample = np.asarray(scores, dtype=float)
+    if sample.ndim == 2:
+        sample = sample.mean(1) if len(sample) > 1 else sample[0]  # (runs,) or (cases,)
+    if sample.ndim != 1 or not sample.size or not np.isfinite(sample).all():
+        raise LightMError(f"Scores are (n,) or (runs, cases), at least one, all finite; not of shape {sample.shape}.")
+    mean = float(sample.mean())
+    if sample.size < 2:
+        return mean, -math.inf, math.inf
+    half = float(stats.t.ppf(0.975, sample.size - 1) * stats.sem(sample))
+    return mean, mean - half, mean + half
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One system against the base, on paired test cases.
+class Difference:
+    """Mean score of a system minus that of the base, over training runs.
 
-    difference    mean score of the system minus that of the base, over seeds and cases
-    per_case      the same for each case, means over seeds
-    p_cases       `sign_flip_test` of per_case: how probable so large a mean is if signs were a matter of chance
-    seeds_apart   every run of one is better than every run of the other
+    low, high  the 95 % interval, Welch's (the two spreads may differ); infinite where there is no test
+    p          two-sided, by Welch's t-test, not corrected; None with fewer than two runs of either, or without a spread
+    spread     standard deviation from run to run, pooled; None likewise
+    runs       of the system, of the base
     """
 
-    difference: float
-    per_case: tuple[float, ...]
-    p_cases: float
-    seeds_apart: bool
+    mean: float
+    low: float
+    high: float
+    p: float | None
+    spread: float | None
+    runs: tuple[int, int]
 
 
-def compare(base: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Comparison:
-    """base, other: scores (seeds, cases), the cases the same in the same order; the numbers of seeds may differ."""
-    a, b = (np.asarray(scores, dtype=float) for scores in (base, other))
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not a.size or not b.size:
-        raise LightMError(f"Scores are (seeds, cases) on the same cases, not of shapes {a.shape} and {b.shape}.")
-    per_case = np.round(b.mean(0) - a.mean(0), 12)  # (cases,); no rounding error passes for a difference
-    runs_a, runs_b = a.mean(1), b.mean(1)  # (seeds,)
-    apart = runs_a.max() < runs_b.min() or runs_b.max() < runs_a.min()
-    return Comparison(float(per_case.mean()), tuple(per_case.tolist()), sign_flip_test(per_case), bool(apart))
+def difference(base: Sequence[float], other: Sequence[float]) -> Difference:
+    """`other` minus `base`, each the mean scores of its runs: (runs,), (runs,)."""
+    a, b = np.asarray(other, dtype=float), np.asarray(base, dtype=float)
+    if a.ndim != 1 or b.ndim != 1 or not a.size or not b.size or not np.isfinite([*a, *b]).all():
+        raise LightMError(f"Give a finite score for each run, (runs,), not arrays of shapes {b.shape} and {a.shape}.")
+    mean, runs = float(a.mean() - b.mean()), (a.size, b.size)
+    spread = math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2) if min(runs) > 1 else 0.0
+    if spread == 0:
+        return Difference(mean, -math.inf, math.inf, None, None, runs)
+    test = stats.ttest_ind(a, b, equal_var=False)
+    low, high = test.confidence_interval(0.95)
+    return Difference(mean, float(low), float(high), float(test.pvalue), spread, runs)
 
 
-def sign_flips(differences: Sequence[float], draws: int = 20_000, seed: int = 0) -> np.ndarray:
-    """Means of paired differences (n,) whose signs were flipped: by every choice of signs if n <= 14, else at random.
+def detectable_difference(spread: float, runs: int, level: float = LEVEL, power: float = POWER) -> float:
+    """The true difference that a two-sided t-test of `runs` runs each finds with probability `power`.
 
-    If neither system were better, each sign would be a coin toss, and the mean that was found one of these.
+    spread: standard deviation from run to run, taken as equal for both. Exact, by the noncentral t distribution.
     """
-    d = np.asarray(differences, dtype=float)
-    if d.ndim != 1 or not d.size or not np.isfinite(d).all():
-        raise LightMError(f"The differences must be a list of at least one finite number, not of shape {d.shape}.")
-    if d.size <= EXACT:
-        signs = np.array(list(product((1, -1), repeat=d.size)))
-    else:
-        signs = np.random.default_rng(seed).choice((1, -1), (draws, d.size))
-    return signs @ d / d.size
-
-
-def sign_flip_test(differences: Sequence[float], draws: int = 20_000, seed: int = 0) -> float:
-    """Two-sided p-value of a mean of paired differences (n,) under `sign_flips`; no assumption but symmetry.
-
-    Source: Fisher's randomisation test for pairs. Exact for n <= 14; drawn at random it counts the signs found as one
-    draw more, so that it is never 0.
-    """
-    means = np.abs(sign_flips(differences, draws, seed))
-    observed = abs(np.mean(np.asarray(differences, dtype=float)))
-    as_large = int((means >= observed * (1 - 1e-9)).sum())
-    if len(differences) <= EXACT:
-        return as_large / len(means)
-    return (as_large + 1) / (len(means) + 1)
+    if runs < 2 or not spread > 0 or not 0 < level < power < 1:
+        raise LightMError(
+            "A detectable difference needs two runs or more, a spread above 0, and 0 < level < power < 1."
+        )
+    degrees = 2 * runs - 2
+    limit = stats.t.ppf(1 - level / 2, degrees)
+    shift = optimize.brentq(lambda x: stats.nct.sf(limit, degrees, x) - power, 0, 20 * limit)
+    return float(shift * spread * math.sqrt(2 / runs))
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
-    """Holm's correction for several questions: name -> p-value, adjusted so that each may be held against 0.05."""
+    """Holm's correction for several questions: name -> p-value, adjusted so that each may be held against 0.05.
+
+    Ours, because scipy corrects for the false discovery rate only.
+    """
     adjusted, largest = {}, 0.0
     for rank, name in enumerate(sorted(p, key=p.__getitem__)):
         largest = max(largest, min(1.0, (len(p) - rank) * p[name]))
@@ -82,42 +95,19 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p}
 
 
-def seeds_by_chance(runs: int, others: int) -> float:
-    """How probable it is that the runs of two equal systems don't overlap: 2 / C(a + b, a)."""
-    return 2 / math.comb(runs + others, runs)
+def sign_flips(differences: Sequence[float]):
+    """Is the mean of paired differences (n,) more than chance? `scipy.stats.permutation_test` over the cases.
 
+    If neither network were better, the sign of each difference would be a coin toss. The result has the two-sided
+    `pvalue` and the means under flipped signs, `null_distribution`: all 2^n where they are few, else 20,000 at random.
+    """
+    d = np.asarray(differences, dtype=float)
+    if d.ndim != 1 or d.size < 2 or not np.isfinite(d).all():
+        raise LightMError(f"The differences must be a list of at least two finite numbers, not of shape {d.shape}.")
 
-def bootstrap(values: Sequence[float], statistic: Callable = np.mean, draws: int = 10_000, seed: int = 0) -> np.ndarray:
-    """The statistic (axis=1) of cases drawn anew from values (n,), with replacement: (draws,)."""
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or not values.size:
-        raise LightMError(f"bootstrap needs a list of at least one score, not an array of shape {values.shape}.")
-    drawn = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
-    return statistic(values[drawn], axis=1)
+    def mean(x, y, axis):  # exchanging x_i = d_i and y_i = 0 flips the sign of d_i
+        return (x - y).mean(axis)
 
-
-def interval_of_cases(values: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of a mean over cases (n,), for patients of whom these are a sample: percentiles of `bootstrap`."""
-    low, high = np.quantile(bootstrap(values), (0.025, 0.975))
-    return float(low), float(high)
-
-
-def interval_of_runs(values: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of a mean over training runs (n,), Student's t; without end, (-inf, inf), for a single run."""
-    n = len(values)
-    if n < 2:
-        return -math.inf, math.inf
-    half = t_quantile(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    mean = float(np.mean(values))
-    return mean - half, mean + half
-
-
-def t_quantile(degrees: int, share: float = 0.95) -> float:
-    """How far from 0 Student's t, in units of its scale, reaches on both sides to cover `share`."""
-    # Its density, integrated by Simpson's rule after t = sqrt(degrees) tan(angle), which makes the range finite.
-    scale = math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)) / math.sqrt(math.pi)
-    angles = np.linspace(0, math.pi / 2, 20_001)
-    density = 2 * scale * np.cos(angles) ** (degrees - 1)
-    pairs = (angles[2] - angles[0]) / 6 * (density[:-2:2] + 4 * density[1:-1:2] + density[2::2])
-    covered = np.concatenate([[0.0], np.cumsum(pairs)])  # at every other angle
-    return math.sqrt(degrees) * math.tan(float(np.interp(share, covered, angles[::2])))
+    return stats.permutation_test(
+        (d, np.zeros_like(d)), mean, permutation_type="samples", vectorized=True, n_resamples=20_000, rng=0
+    )

@@ -8,7 +8,7 @@ Decimal('1.09')
 ('reproduced', "Table 1: 77.48 − 75.37 = 2.11 percentage points (2.80 % of U-Mamba's Average mIoU).")
 """
 
-from lightm_book.paper.claim import Claim, Finding, Kind, Verdict
+from lightm_book.paper.claim import Claim, Finding, Kind, Sort, Verdict
 from lightm_book.paper.claims import load_claims
 from lightm_book.paper.evidence import Evidence, load_evidence, read_counting
 from lightm_book.paper.settings import SETTINGS, Setting, setting
@@ -25,6 +25,7 @@ __all__ = [
     "Finding",
     "Kind",
     "Setting",
+    "Sort",
     "Table",
     "Verdict",
     "load_evidence",

@@ -1,4 +1,4 @@
-"""The plan of the experiments, experiments/plans/gpu.toml: groups of pieces, the most valuable first.
+"""The plan of the pieces, experiments/plans/gpu.toml: groups of pieces, the most valuable first.
 
     [[group]]
     name = "table2-{recipe}-{model}-seed{seed}"   each combination of the lists below is a piece, named like this
@@ -35,7 +35,7 @@ _TRAIN = {"recipe": list, "model": list, "variant": list, "seed": list, "set": l
 
 @dataclass(frozen=True)
 class Piece:
-    """One experiment. config: the recipe of a training run; options: what a check or a timing is asked.
+    """One unit of work. config: the recipe of a training run; options: what a check or a timing is asked.
 
     pace: pieces with the same one take the same time (they differ in the seed).
     """

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lightm.scan import choose_backend, selective_scan
+from lightm_book.bench.inputs import ScanInputs, Shape
 
 # LightM-UNet's longest sequences: 512 x 512 in a batch of 12, and 128^3 in a batch of 2. (B, D, L, N)
 SHAPES = ((12, 64, 262_144, 16), (2, 64, 2_097_152, 16))
@@ -57,7 +58,8 @@ def check_gpu_scan(
 
 def _case(shape, runs: int, device: torch.device, backend: str, dtype: torch.dtype, exact_items: int) -> dict:
     batch, D, L, N = shape
-    tensors = _inputs(batch, D, L, N, device, dtype)
+    # Token-major, as a network makes them: (B, D, L) views of (B, L, D) buffers.
+    tensors = ScanInputs.random(Shape(batch, D, L, N), 0, device, dtype, gate=True).turned().named()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -77,27 +79,6 @@ def _case(shape, runs: int, device: torch.device, backend: str, dtype: torch.dty
         "runs": runs,
         "peak_bytes": peak,
         "input_bytes": sum(x.numel() * x.element_size() for x in tensors.values()),
-    }
-
-
-def _inputs(batch: int, D: int, L: int, N: int, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """What a Mamba block at initialisation hands to the scan; token-major, (B, D, L) views of (B, L, D) buffers."""
-    random = torch.Generator(device).manual_seed(0)
-
-    def tokens(size: int) -> Tensor:
-        return torch.randn(batch, L, size, generator=random, device=device, dtype=torch.float32).to(dtype)
-
-    step = torch.rand(D, generator=random, device=device)
-    step = torch.exp(step * 4.6 - 6.9)  # 0.001 to 0.1
-    return {
-        "u": tokens(D).transpose(1, 2),
-        "delta": tokens(D).mul_(0.1).transpose(1, 2),
-        "A": -torch.arange(1.0, N + 1, device=device).repeat(D, 1),
-        "B": tokens(N).transpose(1, 2),
-        "C": tokens(N).transpose(1, 2),
-        "D": torch.ones(D, device=device),
-        "z": tokens(D).transpose(1, 2),
-        "delta_bias": step + torch.log(-torch.expm1(-step)),  # softplus of it is the step
     }
 
 

@@ -13,7 +13,7 @@ from lightm.provenance import hardware
 from lightm.training.interrupts import Interrupted
 from lightm_book.reproduce.pieces import XRAYS, make
 from lightm_book.reproduce.plan import TRAINED, Piece
-from lightm_book.reproduce.workshop import Standing, Workshop
+from lightm_book.reproduce.workshop import Status, Workshop
 
 LEAST = 1.0  # minutes that a call must have: reading the data and loading the network take a part of it
 MARGIN = 0.25  # minutes kept back at the end of a budget, for the last checkpoint and the scores of test cases
@@ -57,9 +57,9 @@ def reproduce(
     done, failed = 0, {}
     try:
         while (choice := _next([p for p in pieces if p.name not in failed], workshop, end)) is not None:
-            piece, standing = choice
+            piece, status = choice
             pending = sum(workshop.record(p) is None for p in pieces)
-            say(f"{piece.name} ({pending} pending; {_expected(standing)})")
+            say(f"{piece.name} ({pending} pending; {_expected(status)})")
             try:
                 said = make(piece, workshop, device, end, data, say)
                 done += 1
@@ -96,7 +96,7 @@ def _with_data(pieces: list[Piece], data: Path | None, say: Callable[[str], None
     return here
 
 
-def _next(pieces: list[Piece], workshop: Workshop, end: float | None) -> tuple[Piece, Standing] | None:
+def _next(pieces: list[Piece], workshop: Workshop, end: float | None) -> tuple[Piece, Status] | None:
     """The piece to make now: one that was begun, else the most valuable that fits in the time, else the most valuable.
 
     A piece that fits is preferred, so that what a call leaves half done is one run at most.
@@ -105,7 +105,7 @@ def _next(pieces: list[Piece], workshop: Workshop, end: float | None) -> tuple[P
     if left <= 0:
         return None
     paces = workshop.paces(pieces, hardware())
-    pending = [(p, s) for p in pieces if not (s := workshop.standing(p, paces)).done]
+    pending = [(p, s) for p in pieces if not (s := workshop.status(p, paces)).done]
     begun = [entry for entry in pending if entry[1].share > 0 or workshop.run_folder(entry[0]).exists()]
     fitting = [entry for entry in pending if entry[1].minutes <= left]
     trains = [entry for entry in pending if entry[0].kind in TRAINED]  # the others can't stop half way
@@ -117,16 +117,16 @@ def table(pieces: list[Piece], workshop: Workshop) -> str:
     paces = workshop.paces(pieces, hardware())
     rows, total = [], 0.0
     for piece in pieces:
-        standing = workshop.standing(piece, paces)
-        total += standing.minutes
-        state = "done" if standing.done else f"{100 * standing.share:.0f} % trained" if standing.share else "pending"
-        rows.append((piece.name, state, "" if standing.done else _expected(standing), piece.why))
+        status = workshop.status(piece, paces)
+        total += status.minutes
+        state = "done" if status.done else f"{100 * status.share:.0f} % trained" if status.share else "pending"
+        rows.append((piece.name, state, "" if status.done else _expected(status), piece.why))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = ["  ".join([*(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)), row[3]]) for row in rows]
     pending = sum(row[1] != "done" for row in rows)
     return "\n".join([*lines, "", f"{len(rows) - pending} done, {pending} pending: about {total:.0f} minutes"])
 
 
-def _expected(standing: Standing) -> str:
+def _expected(status: Status) -> str:
     """The minutes from here on; "~" where that is the plan's guess and not measured."""
-    return f"{'' if standing.measured else '~'}{max(standing.minutes, 0.1):.1f} min"
+    return f"{'' if status.measured else '~'}{max(status.minutes, 0.1):.1f} min"

@@ -27,7 +27,7 @@ GOING_ON = ("last", "last.previous", "last.new", "best.previous", "best.new")
 
 
 @dataclass(frozen=True)
-class Standing:
+class Status:
     """done: its record is there. share: how much of a run has been trained, 0 … 1. minutes: expected from here."""
 
     done: bool
@@ -78,15 +78,15 @@ class Workshop:
             )
         return True
 
-    def standing(self, piece: Piece, paces: dict[str, float]) -> Standing:
+    def status(self, piece: Piece, paces: dict[str, float]) -> Status:
         """How far a piece is; `paces`: measured minutes by pace, see `paces`."""
         if self.record(piece) is not None:
-            return Standing(True, 1.0, 0.0, True)
+            return Status(True, 1.0, 0.0, True)
         share, spent = self._progress(piece)
         whole, measured = paces.get(piece.pace, piece.minutes), piece.pace in paces
         if share > 0.02:
             whole, measured = spent / share, True
-        return Standing(False, share, whole * (1 - share), measured)
+        return Status(False, share, whole * (1 - share), measured)
 
     def paces(self, pieces: list[Piece], hardware: dict[str, Any]) -> dict[str, float]:
         """Minutes that pieces of each pace took on hardware like this; only of records that are from such."""

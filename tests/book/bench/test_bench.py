@@ -14,14 +14,14 @@ from lightm.models import build_model
 from lightm.scan import selective_scan
 from lightm_book import ROOT
 from lightm_book.bench import bench_scan, bench_step, peers, serial
-from lightm_book.bench.inputs import INPUTS, Shape, laid_out, scan_inputs
+from lightm_book.bench.inputs import ScanInputs, Shape, turn
 from lightm_book.bench.machine import Machine
 from lightm_book.bench.measure import alternate
 from lightm_book.bench.memory import added_by, in_own_process
 from lightm_book.bench.peers import Absent, Contender, find
 from lightm_book.bench.record import check_bench, curve, list_bench
 from lightm_book.bench.roofline import bound, scan_counts
-from lightm_book.bench.scan import contender_call, relative_errors
+from lightm_book.bench.scan import contender_call, laid_out, relative_errors
 from lightm_book.bench.swap import as_ours, replaced_scan, scans_of
 from lightm_book.bench.tables import bench_table
 from lightm_book.cli import main
@@ -52,11 +52,8 @@ def another_peer(monkeypatch):
     relative_errors.cache_clear()
 
 
-def right(u, delta, A, B, C, D, delta_bias):
-    turned = (x.transpose(1, 2) for x in (u, delta))
-    turned_BC = (x.transpose(1, 2) for x in (B, C))
-    y = selective_scan(*turned, A, *turned_BC, D, None, delta_bias, delta_softplus=True, backend="reference")
-    return y.transpose(1, 2)
+def right(x):
+    return turn(selective_scan(**x.turned().named(), delta_softplus=True, backend="reference"))
 
 
 # ---- Who takes part -------------------------------------------------------------------------------
@@ -74,21 +71,23 @@ def test_a_peer_is_right_or_says_how_to_get_it(name):
 
 @pytest.mark.skipif(serial.compiler() is None, reason="no C compiler here")
 def test_the_serial_loop_in_c_is_the_scan_whatever_the_threads():
-    inputs = scan_inputs(Shape(2, 7, 33, 3))
+    inputs = ScanInputs.random(Shape(2, 7, 33, 3))
     one, three = [], []
     before = torch.get_num_threads()
     for threads, kept in ((1, one), (3, three)):
         torch.set_num_threads(threads)
-        kept.append(serial.scan(*(inputs[name] for name in INPUTS)))
+        kept.append(serial.scan(inputs))
     torch.set_num_threads(before)
     assert torch.equal(one[0], three[0])
     with pytest.raises(ValueError, match="contiguous"):
-        serial.scan(inputs["u"].transpose(1, 2), *(inputs[name] for name in INPUTS[1:]))
+        serial.scan(inputs._replace(u=turn(inputs.u)))
+    with pytest.raises(ValueError, match="no gate"):
+        serial.scan(inputs._replace(z=inputs.u))
 
 
 def test_a_wrong_contender_is_named_and_not_timed(another_peer):
-    another_peer("wrong", lambda u, delta, A, B, C, D, delta_bias: right(u, delta, A, B, C, D, delta_bias + 0.01))
-    another_peer("broken", lambda *tensors: 1 / 0)
+    another_peer("wrong", lambda x: right(x._replace(delta_bias=x.delta_bias + 0.01)))
+    another_peer("broken", lambda x: 1 / 0)
     record = bench_scan(
         [SMALL], backends=["reference"], peer_names=["wrong", "broken"], repeats=1, memory=False, say=quietly
     )
@@ -99,8 +98,8 @@ def test_a_wrong_contender_is_named_and_not_timed(another_peer):
 
 
 def test_a_wrong_gradient_is_found_where_the_output_is_right(another_peer):
-    def detached(u, delta, A, B, C, D, delta_bias):
-        return right(u, delta, A, B, C, D, delta_bias) + 0 * (A - A.detach()).sum() + 0.1 * (D - D.detach()).sum()
+    def detached(x):
+        return right(x) + 0.1 * (x.D - x.D.detach()).sum()
 
     another_peer("half right", detached)
     record = bench_scan([SMALL], backends=[], peer_names=["half right"], repeats=1, memory=False, say=quietly)
@@ -165,12 +164,13 @@ def test_counts_grow_as_the_formulas_say_and_the_bound_is_the_slower_of_moving_a
 
 
 def test_layouts_hold_the_same_numbers():
-    inputs = scan_inputs(SMALL)
+    inputs = ScanInputs.random(SMALL, gate=True)
     turned = laid_out(inputs, "channels", CPU)
-    assert turned["u"].is_contiguous() and torch.equal(turned["u"].transpose(1, 2), inputs["u"])
-    assert torch.equal(turned["A"], inputs["A"])
+    assert turned.u.is_contiguous() and turned.z.is_contiguous() and torch.equal(turn(turned.u), inputs.u)
+    assert torch.equal(turned.A, inputs.A)
+    inputs = ScanInputs.random(SMALL)
     found = contender_call(find("lightm cpu", CPU), inputs, True)()
-    assert [tuple(x.shape) for x in found[1:]] == [tuple(inputs[name].shape) for name in INPUTS]
+    assert [x.shape for x in found[1:]] == [x.shape for x in inputs.named().values()]
 
 
 # ---- A network on another scan ------------------------------------------------------------------------
@@ -179,9 +179,9 @@ def test_layouts_hold_the_same_numbers():
 def test_a_network_runs_on_another_scan_and_gives_the_same_image(another_peer):
     calls = []
 
-    def counted(*tensors):
+    def counted(x):
         calls.append(1)
-        return right(*tensors)
+        return right(x)
 
     another_peer("counted", counted)
     torch.manual_seed(0)
@@ -198,7 +198,7 @@ def test_a_network_runs_on_another_scan_and_gives_the_same_image(another_peer):
 
 def test_a_training_step_is_compared_with_the_same_network_on_other_scans(another_peer):
     another_peer("same", right)
-    another_peer("other", lambda u, delta, A, B, C, D, delta_bias: u + A.sum() * delta + B.sum() + C.sum())
+    another_peer("other", lambda x: x.u + x.A.sum() * x.delta + x.B.sum() + x.C.sum())
     record = bench_step(
         "lightm-unet",
         (16, 16),

@@ -1,108 +1,99 @@
-"""Comparing systems over seeds and cases."""
+"""Intervals and tests, against tables, simulations and hand counts."""
 
 import numpy as np
 import pytest
 
 from lightm.errors import LightMError
-from lightm_book.compare.statistics import (
-    bootstrap,
-    compare,
-    holm,
-    interval_of_cases,
-    interval_of_runs,
-    seeds_by_chance,
-    sign_flip_test,
-    sign_flips,
-    t_quantile,
-)
+from lightm_book.compare.statistics import detectable_difference, difference, holm, mean_interval, sign_flips
 
 
-def test_sign_flips_of_three_differences_are_all_eight():
-    means = sign_flips([1.0, 2.0, 4.0])
-    assert sorted(np.round(3 * means)) == [-7, -5, -3, -1, 1, 3, 5, 7]
+def test_the_interval_is_student_s_t():
+    mean, low, high = mean_interval([0.7, 0.8, 0.9])
+    half = 4.302652730 * 0.1 / np.sqrt(3)  # of the t distribution's table, 2 degrees of freedom
+    assert (mean, low, high) == pytest.approx((0.8, 0.8 - half, 0.8 + half))
+    assert mean_interval([0.9]) == (0.9, -np.inf, np.inf)
 
 
-def test_p_value_by_hand():
-    assert sign_flip_test([1.0, 2.0, 4.0]) == 2 / 8  # only all plus and all minus are as large
-    assert (
-        sign_flip_test([1.0, -2.0, 4.0]) == 6 / 8
-    )  # the sum is 3; of 7, 5, 3 and 1, with both signs, six are as large
-    assert sign_flip_test([0.0, 0.0]) == 1.0
-    assert sign_flip_test([1.0] * 6) == 2 / 2**6
+def test_the_sample_are_the_runs_where_there_are_several_and_else_the_cases():
+    scores = np.random.default_rng(0).uniform(0.5, 0.9, (3, 40))  # (runs, cases)
+    assert mean_interval(scores) == mean_interval(scores.mean(1))
+    assert mean_interval(scores[:1]) == mean_interval(scores[0])
 
 
-def test_drawn_signs_agree_with_all_signs():
-    d = np.random.default_rng(1).normal(0.3, 1, 14)
-    exact = sign_flip_test(d)
-    padded = np.append(d, 0.0)  # a pair without a difference changes nothing, but there are 15 now: drawn
-    assert abs(sign_flip_test(padded) - exact) < 0.02
-    assert sign_flip_test([1.0] * 40) == 1 / 20_001  # never zero
+def test_the_interval_covers_as_often_as_it_says():
+    rng = np.random.default_rng(4)
+    covered = [low < 0.9 < high for _, low, high in (mean_interval(rng.normal(0.9, 0.01, 3)) for _ in range(500))]
+    assert abs(np.mean(covered) - 0.95) < 0.03
 
 
-def test_p_values_are_uniform_where_there_is_no_difference():
-    rng = np.random.default_rng(2)
-    p = np.array([sign_flip_test(rng.normal(0, 1, 10)) for _ in range(300)])
-    assert abs((p < 0.2).mean() - 0.2) < 0.07
+def test_a_difference_by_hand():
+    found = difference([0.80, 0.82], [0.90, 0.94])
+    error = np.sqrt(0.0002 / 2 + 0.0008 / 2)
+    degrees = error**4 / ((0.0002 / 2) ** 2 + (0.0008 / 2) ** 2)  # Welch and Satterthwaite, n - 1 = 1 each
+    assert found.mean == pytest.approx(0.11) and found.runs == (2, 2)
+    assert found.spread == pytest.approx(np.sqrt(0.0005)) and degrees == pytest.approx(25 / 17)
+    assert (found.high - found.low) / 2 / error == pytest.approx(
+        6.18, abs=0.2
+    )  # t of 1.47 degrees: between 12.7 and 4.3
+    assert 0.05 < found.p < 0.2 and found.low < 0 < found.high
 
 
-def test_compare_says_which_is_better_and_whether_the_seeds_agree():
-    rng = np.random.default_rng(3)
-    cases = rng.uniform(0.5, 0.9, 30)  # hard and easy cases, the same for both
-    base = cases + 0.01 * rng.normal(size=(3, 30))
-    better = compare(base, base + 0.05)
-    assert better.seeds_apart and better.p_cases < 0.001
-    assert np.isclose(better.difference, 0.05) and np.isclose(np.mean(better.per_case), 0.05)
-    assert compare(base + 0.05, base).difference < 0
-    same = compare(base, base[::-1])
-    assert same.difference == 0 and not same.seeds_apart and same.p_cases == 1.0
+def test_equal_architectures_are_rarely_told_apart_also_in_a_family_of_sixteen():
+    rng = np.random.default_rng(5)
+    wrong = []
+    for _ in range(300):
+        base = rng.normal(0.9, 0.01, 3)
+        p = holm({str(i): difference(base, rng.normal(0.9, 0.01, 3)).p for i in range(16)})
+        wrong.append(min(p.values()) < 0.05)
+    assert np.mean(wrong) < 0.08  # all runs apart: more than half of such families have a wrong "difference"
 
 
-def test_runs_that_overlap_are_not_apart():
-    assert not compare([[0.8], [0.9]], [[0.85], [0.95]]).seeds_apart
-    assert compare([[0.8], [0.84]], [[0.85], [0.95], [0.9]]).seeds_apart
+def test_one_run_of_either_has_no_test_and_no_interval():
+    found = difference([0.8], [0.9, 0.91])
+    assert found.p is None and found.spread is None and (found.low, found.high) == (-np.inf, np.inf)
+    assert found.mean == pytest.approx(0.105)
+
+
+def test_the_detectable_difference_is_found_as_often_as_it_says():
+    least = detectable_difference(0.01, 3)
+    rng = np.random.default_rng(6)
+    found = [difference(rng.normal(0.9, 0.01, 3), rng.normal(0.9 + least, 0.01, 3)).p < 0.05 for _ in range(600)]
+    assert 0.65 < np.mean(found) < 0.85  # Welch, who does not know that the spreads are equal, finds a little less
+    assert detectable_difference(0.01, 400) == pytest.approx(2.8 * 0.01 * np.sqrt(2 / 400), rel=0.01)
+    assert detectable_difference(0.01, 3, 0.05 / 16) > 2 * least
 
 
 def test_holm_by_hand():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {"a": 0.03, "b": 0.06, "c": 0.06}
     assert holm({"a": 0.6, "b": 0.9}) == {"a": 1.0, "b": 1.0}
+    assert holm({}) == {}
 
 
-def test_how_often_equal_systems_have_runs_apart_by_hand():
-    assert seeds_by_chance(1, 1) == 1 and seeds_by_chance(3, 3) == 2 / 20 and seeds_by_chance(1, 3) == 1 / 2
+def test_sign_flips_of_three_differences_are_all_eight():
+    found = sign_flips([1.0, 2.0, 4.0])
+    assert sorted(np.round(3 * found.null_distribution)) == [-7, -5, -3, -1, 1, 3, 5, 7]
+    assert found.pvalue == 2 / 8  # only all plus and all minus are as large
+    assert sign_flips([1.0, -2.0, 4.0]).pvalue == 6 / 8  # of 7, 5, 3 and 1, with both signs, six are as large as 3
+    assert sign_flips([0.0, 0.0]).pvalue == 1 and sign_flips([1.0] * 6).pvalue == 2 / 2**6
 
 
-def test_quantiles_of_student_s_t_are_those_of_its_tables():
-    table = {1: 12.706, 2: 4.303, 3: 3.182, 9: 2.262, 30: 2.042}
-    assert {df: round(t_quantile(df), 3) for df in table} == table
-    assert round(t_quantile(4, 0.99), 3) == 4.604
-
-
-def test_the_interval_over_runs_covers_as_often_as_it_says():
-    rng = np.random.default_rng(4)
-    covered = [low < 0.9 < high for low, high in (interval_of_runs(rng.normal(0.9, 0.01, 3)) for _ in range(300))]
-    assert abs(np.mean(covered) - 0.95) < 0.04
-    assert interval_of_runs([0.9]) == (-np.inf, np.inf)
-
-
-def test_the_bootstrap_resamples_cases():
-    values = [0.0, 0.0, 0.0, 1.0]
-    low, high = interval_of_cases(values)
-    assert low == 0 and high == 0.75
-    assert bootstrap(values, statistic=np.min, draws=50).min() == 0
-    assert (bootstrap([0.5], draws=7) == 0.5).all() and (interval_of_cases(values) == interval_of_cases(values))
-    with pytest.raises(LightMError, match="at least one score"):
-        bootstrap([])
+def test_many_signs_are_drawn_and_the_p_value_is_never_zero():
+    assert 0 < sign_flips([1.0] * 40).pvalue < 0.001
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: compare([[0.1, 0.2]], [[0.1]]),
-        lambda: compare([0.1], [0.2]),
-        lambda: sign_flips([]),
-        lambda: sign_flips([np.nan]),
+        lambda: mean_interval([]),
+        lambda: mean_interval([[0.1, np.nan]]),
+        lambda: difference([], [0.1]),
+        lambda: difference([0.1], [np.nan]),
+        lambda: sign_flips([0.1]),
+        lambda: sign_flips([0.1, np.nan]),
+        lambda: detectable_difference(0.1, 1),
+        lambda: detectable_difference(0, 3),
     ],
 )
-def test_scores_that_cannot_be_compared_are_refused(call):
-    with pytest.raises(LightMError, match="not of shape"):
+def test_numbers_that_say_nothing_are_refused(call):
+    with pytest.raises(LightMError):
         call()

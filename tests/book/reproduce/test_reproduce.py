@@ -181,9 +181,9 @@ def test_a_call_that_runs_out_of_time_leaves_one_run_to_go_on_with(plan, tmp_pat
         patch.setattr(Trainer, "_iteration", slow)
         patch.setattr(time, "monotonic", lambda: clock[0])
         assert quietly(pieces, workshop, budget=1.25) is False
-    standings = [workshop.standing(piece, {}) for piece in pieces]
-    assert [standing.done for standing in standings] == [False, False]
-    assert 0 < standings[0].share < 1 and standings[1].share == 0
+    statuses = [workshop.status(piece, {}) for piece in pieces]
+    assert [status.done for status in statuses] == [False, False]
+    assert 0 < statuses[0].share < 1 and statuses[1].share == 0
     assert {p.name for p in workshop.run_folder(pieces[0]).iterdir()} >= {"last", "config.toml", "split.json"}
     assert not list(workshop.run_folder(pieces[0]).glob("*.previous"))
     assert "% trained" in table(pieces, workshop)
@@ -225,9 +225,9 @@ def test_a_record_in_results_counts_as_done_unless_its_recipe_is_another(plan, t
     record = workshop.record_path(pieces[0])
     (results / "runs" / record.name).write_text(record.read_text())
     elsewhere = Workshop(tmp_path / "elsewhere", results)
-    assert elsewhere.standing(pieces[0], {}).done
+    assert elsewhere.status(pieces[0], {}).done
     changed = load_plan(plan.with_name(rewrite(plan, "seed = [0, 1]", 'seed = [0, 1]\nset = ["optim.lr=0.5"]')))
-    assert not elsewhere.standing(changed[0], {}).done
+    assert not elsewhere.status(changed[0], {}).done
 
 
 def test_what_took_a_while_once_is_expected_again_and_the_rest_is_a_guess(plan, tmp_path):
@@ -271,7 +271,7 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_made(plan, tmp_pat
     pieces, workshop = load_plan(plan), Workshop(tmp_path / "out")
     with pytest.raises(LightMError, match=r"^tiny-lightm-unet-0 failed: CUDA out of memory\.$"):
         quietly(pieces, workshop)
-    assert [workshop.standing(piece, {}).done for piece in pieces] == [False, True]
+    assert [workshop.status(piece, {}).done for piece in pieces] == [False, True]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can restart the peak of a process")

@@ -2,30 +2,31 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
-from lightm_book.paper.claim import Claim, Finding, Kind, Verdict, check, holds
+from lightm_book.paper.claim import Claim, Finding, Kind, Sort, Verdict, check, holds
 from lightm_book.paper.digits import agrees, numbers, shown
-from lightm_book.paper.evidence import Evidence
+from lightm_book.paper.evidence import TEXT, Evidence
 from lightm_book.paper.settings import setting
 from lightm_book.paper.sources import COUNTING_RECORD
-from lightm_book.paper.tables import GFLOPS, OURS, PARAMS
+from lightm_book.paper.tables import GFLOPS, MODELS, OURS, PARAMS
 
-TEXT, SMALL = "lightm-unet", "lightm-unet-1m"
+SMALL = "lightm-unet-1m"
 MISSING = Finding(Verdict.OPEN, f"Waits for `{COUNTING_RECORD}`.")
 TRUE = {PARAMS: "params", GFLOPS: "macs"}
 CALLED = {PARAMS: ("each parameter once", 10**6, "M"), GFLOPS: ("each multiply-accumulate once", 10**9, " GMACs")}
 
 
-def counted(function):
+def counted(function, sort: Sort = Sort.FINDING):
     """Enter a check of counts; it is open where there is no count record."""
 
     def checked(claim: Claim, evidence: Evidence, **arguments: Any) -> Finding:
         return function(claim, evidence, **arguments) if evidence.counting else MISSING
 
     checked.__name__, checked.__doc__ = function.__name__, function.__doc__
-    return check(Kind.COUNTING)(checked)
+    return check(Kind.COUNTING, sort)(checked)
 
 
 def thop_value(row: Mapping[str, Any], column: str) -> Fraction:
@@ -40,16 +41,24 @@ def true_value(row: Mapping[str, Any], column: str) -> Fraction:
     return Fraction(row[TRUE[column]], CALLED[column][1])
 
 
+def text_value(evidence: Evidence, column: str, dims: int, network: str = TEXT) -> Fraction:
+    """The same of the network that the text describes, or of a variant of it."""
+    return Fraction(getattr(evidence.networks.count(network, dims), TRUE[column]), CALLED[column][1])
+
+
 @counted
 def printed_by_thop(claim: Claim, evidence: Evidence, table: int, row: str, column: str) -> Finding:
     """The cell is the true number, or thop's."""
     found, printed = evidence.counting[table, row], numbers(claim.quote)[0]
     thop, true = thop_value(found, column), true_value(found, column)
     once, _, unit = CALLED[column]
+    text = ""
+    if row == OURS:
+        text = f" The text's network: {shown(text_value(evidence, column, found['dims']))}{unit}."
     if column == PARAMS and agrees(printed, true):
-        return Finding(Verdict.REPRODUCED, f"{once.capitalize()}, `{found['model']}` has {shown(true)}{unit}.")
+        return Finding(Verdict.REPRODUCED, f"{once.capitalize()}, `{found['model']}` has {shown(true)}{unit}.{text}")
     how = "thop's parameters" if column == PARAMS else f"thop's MACs of one image × the batch of {found['batch']}"
-    truth = f"{once.capitalize()}: {shown(true)}{unit}{'' if column == PARAMS else ' an image'}."
+    truth = f"{once.capitalize()}: {shown(true)}{unit}{'' if column == PARAMS else ' an image'}.{text}"
     if agrees(printed, thop):
         return Finding(Verdict.CONVENTION, f"By {how}, every printed digit (`{found['model']}`). {truth}")
     ends = zip(reversed(f"{printed:,f}"), reversed(shown(thop)), strict=False)
@@ -60,19 +69,26 @@ def printed_by_thop(claim: Claim, evidence: Evidence, table: int, row: str, colu
 
 @counted
 def cost_once(claim: Claim, evidence: Evidence, table: int, column: str, rival: str, nth: int, form: str) -> Finding:
-    """The quote's nth number is the quotient ("times"), the saving or the share, in percent, of the true counts."""
-    there, here = (true_value(evidence.counting[table, row], column) for row in (rival, OURS))
+    """The quote's nth number is the quotient ("times"), the saving or the share, in percent, of the true counts.
+
+    Counted for both networks: the first upload, whose thop counts the tables print, and the one of the text.
+    """
+    row = evidence.counting[table, OURS]
+    there = true_value(evidence.counting[table, rival], column)
+    text = text_value(evidence, column, row["dims"])
+    both = {"the first upload": true_value(row, column), "the text's network": text}
     once, _, unit = CALLED[column]
-    image = "" if column == PARAMS else " an image"
-    if form == "share":
-        value = 100 * here / there
-        note = f"{shown(here)}{unit} are {shown(value)} % of {shown(there)}{unit}."
-    else:
-        value = there / here if form == "times" else 100 - 100 * here / there
-        less = f"{shown(value)} % less" if value >= 0 else f"{shown(-value)} % more"
-        result = f"{shown(value)} times" if form == "times" else less
-        note = f"{rival} {shown(there)}{unit}, {OURS} {shown(here)}{unit}{image}: {result}."
-    return Finding(holds(agrees(numbers(claim.quote)[nth], value)), f"{once.capitalize()}: {note}")
+    said, parts, true = numbers(claim.quote)[nth], [], []
+    for name, here in both.items():
+        value = {"times": there / here, "saving": 100 - 100 * here / there, "share": 100 * here / there}[form]
+        true.append(agrees(said, value))
+        result = {"times": "times", "saving": "% less" if value >= 0 else "% more", "share": "%"}[form]
+        parts.append(f"{name} {shown(here)}{unit}: {shown(abs(value))} {result}")
+    once = once.capitalize() + ("" if column == PARAMS else ", one image")
+    note = f"{once}: {rival} {shown(there)}{unit}; {'; '.join(parts)}."
+    if any(true) and not all(true):
+        return Finding(Verdict.CONVENTION, f"{note} So it is true of {list(both)[true.index(True)]} only.")
+    return Finding(holds(all(true)), note)
 
 
 @counted
@@ -90,12 +106,11 @@ def millions_once(claim: Claim, evidence: Evidence, tables: list[int]) -> Findin
     found = {}
     for number in tables:
         row = evidence.counting[number, OURS]
-        found[f"the tables' network in {row['dims']}D"] = true_value(row, PARAMS)
-        text = evidence.networks.count(TEXT, row["dims"]).params
-        found[f"the text's in {row['dims']}D"] = Fraction(text, 10**6)
+        found[f"the first upload in {row['dims']}D"] = true_value(row, PARAMS)
+        found[f"the text's network in {row['dims']}D"] = text_value(evidence, PARAMS, row["dims"])
     note = "Each parameter once: " + ", ".join(f"{name} {shown(value)}M" for name, value in found.items()) + "."
     if SMALL in evidence.networks.names:
-        sizes = (shown(Fraction(evidence.networks.count(SMALL, d).params, 10**6)) for d in (2, 3))
+        sizes = (shown(text_value(evidence, PARAMS, dims, SMALL)) for dims in (2, 3))
         note += f" `{SMALL}`, the text's with other options, has {'M in 2D and '.join(sizes)}M in 3D."
     return Finding(holds(all(agrees(numbers(claim.quote)[0], value) for value in found.values())), note)
 
@@ -110,11 +125,16 @@ def lower(claim: Claim, evidence: Evidence, column: str, rivals: list[str]) -> F
         return Finding(Verdict.CONTRADICTED, note)
     if not evidence.counting:
         return Finding(Verdict.OPEN, f"{note} {MISSING.note}")
-    once, below = _lowest({place: true_value(evidence.counting[place], column) for place in rows}, CALLED[column][2])
-    note = f"{note} Counted once: {once}."
-    if any(below) and not all(below):
-        return Finding(Verdict.CONVENTION, f"{note} So it is lower in Table {below.index(True) + 1} only.")
-    return Finding(holds(all(below)), note)
+    true, unit = {place: true_value(evidence.counting[place], column) for place in rows}, CALLED[column][2]
+    once, first = _lowest(true, unit)
+    ours = {(n, OURS): text_value(evidence, column, evidence.counting[n, OURS]["dims"]) for n in (1, 2)}
+    text, described = _lowest(true | ours, unit)
+    note = f"{note} Counted once, the first upload: {once}. The text's network: {text}."
+    if all(first) == all(described):
+        return Finding(holds(all(first)), note)
+    name, other = ("the text's network", first) if all(described) else ("the first upload", described)
+    where = f"; of the other in Table {other.index(True) + 1} only" if any(other) else ""
+    return Finding(Verdict.CONVENTION, f"{note} So it is true of {name} in both tables{where}.")
 
 
 def _lowest(cost: Mapping[tuple[int, str], Any], unit: str, of_many: str = "") -> tuple[str, list[bool]]:
@@ -145,9 +165,16 @@ def figure(claim: Claim, evidence: Evidence, column: str, what: str) -> Finding:
     least = [
         min(evidence.tables[n].rows, key=lambda row: true_value(evidence.counting[n, row], column)) for n in (1, 2)
     ]
+    text = [
+        text_value(evidence, column, evidence.tables[n].dims)
+        < min(true_value(evidence.counting[n, row], column) for row in evidence.tables[n].rows if row != OURS)
+        for n in (1, 2)
+    ]
+    panels = " and ".join(f"{'' if below else 'not '}in ({panel})" for below, panel in zip(text, "ab", strict=True))
     note = (
         f"{what} are thop's for {thop} of {len(rows)} markers, and true, each thing counted once, for {true}. "
-        f"Redrawn with true counts, the least is that of {least[0]} in (a) and of {least[1]} in (b)."
+        f"Redrawn with true counts, those of the first upload, the least is that of {least[0]} in (a) and of "
+        f"{least[1]} in (b); the text's network would be the least {panels}."
     )
     if true == len(rows):
         return Finding(Verdict.REPRODUCED, note)
@@ -157,15 +184,14 @@ def figure(claim: Claim, evidence: Evidence, column: str, what: str) -> Finding:
 @counted
 def dearer_once(claim: Claim, evidence: Evidence) -> Finding:
     """The two replacements of Table 3 have more parameters and operations than LightM-UNet, counted once."""
-    base = evidence.counting[3, OURS]
-    times = {
-        (row, name): true_value(evidence.counting[3, row], column) / true_value(base, column)
-        for row in evidence.tables[3].rows
-        if row.startswith("VSSM→")
-        for column, name in ((PARAMS, "parameters"), (GFLOPS, "MACs"))
-    }
-    said = ", ".join(f"{row} {shown(value)} times the {name}" for (row, name), value in times.items())
-    return Finding(holds(all(value > 1 for value in times.values())), f"Counted once: {said}.")
+    parts, more = [], []
+    for replaced in (row for row in evidence.tables[3].rows if row.startswith("VSSM→")):
+        for column, name in ((PARAMS, "parameters"), (GFLOPS, "MACs")):
+            first = true_value(evidence.counting[3, replaced], column) / true_value(evidence.counting[3, OURS], column)
+            text = text_value(evidence, column, 3, MODELS[replaced][0]) / text_value(evidence, column, 3)
+            more += [first > 1, text > 1]
+            parts.append(f"{replaced} {shown(first)} times the {name} (of the text's network {shown(text)})")
+    return Finding(holds(all(more)), f"Counted once, of the first upload: {', '.join(parts)}.")
 
 
 @counted
@@ -195,7 +221,7 @@ def counted_with(claim: Claim, evidence: Evidence, what: str, dims: int = 0) -> 
     return Finding(Verdict.CONVENTION if same else Verdict.CONTRADICTED, note)
 
 
-@counted
+@partial(counted, sort=Sort.ONE_SIDED)
 def ablation(claim: Claim, evidence: Evidence, row: str, replaced: str) -> Finding:
     """Both counts of the ablation are those of the network that the record names; `replaced` says what that is."""
     found, table = evidence.counting[3, row], evidence.tables[3]
