@@ -196,8 +196,8 @@ def _in_words(evidence: Evidence, findings: dict[str, Finding]) -> str:
     reduced = having(Kind.ACCURACY, Verdict.REDUCED)
     lines.append(
         f"**Accuracy**: {len(measured)} of {len(by_kind[Kind.ACCURACY])} claims are decided by a run on the same data "
-        f"at the paper's settings, {len(reduced)} have evidence at reduced scale. The split, logs and trained weights "
-        "of the paper are not public."
+        f"at the paper's settings, and {len(reduced)} shown at reduced scale. The split, logs and trained weights of "
+        "the paper are not public."
     )
     fails, waits = having(Kind.METHOD, Verdict.CONTRADICTED), having(Kind.METHOD, Verdict.OPEN)
     lines.append(

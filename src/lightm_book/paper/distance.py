@@ -104,7 +104,7 @@ def _network(record: Record, config: Mapping[str, Any], dims: int) -> Iterator[s
     name, found, classes = record["model"]["name"], record["model"]["params"], len(record["data"]["classes"])
     if config["model"]["name"] != name:
         yield f"network {name}, but the recipe says {config['model']['name']}"
-    whole = _parameters(name, dims, classes)
+    whole = network_parameters(name, dims, classes)
     if found not in whole:
         options = ", ".join(f"{key} {value}" for key, value in sorted(config["model"]["options"].items()))
         why = f" ({options})" if options else ""
@@ -112,7 +112,7 @@ def _network(record: Record, config: Mapping[str, Any], dims: int) -> Iterator[s
 
 
 @lru_cache(maxsize=64)
-def _parameters(name: str, dims: int, classes: int) -> tuple[int, ...]:
+def network_parameters(name: str, dims: int, classes: int) -> tuple[int, ...]:
     """Parameters of a network as large as in the tables, for images of three channels and of one."""
     import torch
 

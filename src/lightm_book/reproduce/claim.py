@@ -64,10 +64,11 @@ def run_again(claim: Claim, evidence: Evidence, out: Path) -> Evidence:
     records = claim.judge(evidence).records
     if not records:
         raise LightMError(f"{claim.id} rests on no record to make again; leave out --run to judge it at once.")
-    return replace(evidence, runs={**evidence.runs, **{name: _train(ROOT / name, out) for name in records}})
+    return replace(evidence, runs={**evidence.runs, **{name: train_again(ROOT / name, out) for name in records}})
 
 
-def _train(record: Path, out: Path) -> dict:
+def train_again(record: Path, out: Path) -> dict:
+    """The record of a run by the recipe of `record`, in a folder of its name: begun, gone on with, or there already."""
     from lightm.training.config import load_config
     from lightm.training.record import load_record
     from lightm.training.trainer import Trainer

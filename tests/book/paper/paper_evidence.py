@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from lightm.training.config import config_from_dict, config_hash
 from lightm_book.paper import CLAIMS, MODELS, TABLES, Cell, Evidence, Verdict, setting
-from lightm_book.paper.distance import _parameters
+from lightm_book.paper.distance import network_parameters
 from lightm_book.paper.evidence import Networks
 from lightm_book.paper.tables import GFLOPS, OURS, PARAMS
 
@@ -104,7 +104,7 @@ def run(row: str = OURS, shift: float = 0.0, seed: int = 0, spread: float = 0.02
             "fingerprint": "f",
             "split_sha256": "s",
         },
-        "model": {"name": name, "params": _parameters(name, 2, 2)[1]},
+        "model": {"name": name, "params": network_parameters(name, 2, 2)[1]},
         "environment": {"hardware": {"cpu": "a processor", "gpu": None}},
         "cost": {"wall_seconds": 3600.0},
         "curve": [r | {"val_dsc": 0.9, "val_dsc_native": 0.9, "val_loss": 0.1, "seconds": 1.0} for r in rows],

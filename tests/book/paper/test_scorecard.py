@@ -12,7 +12,7 @@ from lightm_book.builders.scorecard import PAGE, independent, page
 from lightm_book.cli import main
 from lightm_book.paper import CLAIMS, Sort, Verdict, load_evidence
 from lightm_book.paper.sources import PAGES
-from lightm_book.reproduce.claim import find, report, run_again
+from lightm_book.reproduce.claim import find, report, run_again, train_again
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +20,14 @@ def evidence():
     return load_evidence(ROOT)
 
 
-def test_the_committed_scorecard_is_the_one_that_the_data_give(evidence):
+@pytest.fixture(scope="module")
+def scorecard(evidence):
+    return page(evidence)
+
+
+def test_the_committed_scorecard_is_the_one_that_the_data_give(scorecard):
     committed = (ROOT / "book" / "scorecard.md").read_text(encoding="utf-8")
-    assert committed == page(evidence), "run: lightm-book claims"
+    assert committed == scorecard, "run: lightm-book claims"
 
 
 def test_the_scorecard_links_pages_of_the_book_and_places_on_itself():
@@ -48,8 +53,8 @@ def test_findings_that_are_printed_twice_or_could_not_fail_are_counted_apart(evi
     assert CLAIMS["table-2-unetr-bound"].sort is Sort.BOUND and CLAIMS["setup-order"].sort is Sort.READ
 
 
-def test_the_scorecard_opens_with_scope_hours_and_findings(evidence):
-    glance = page(evidence).split("## At a glance")[1].split("##")[0]
+def test_the_scorecard_opens_with_scope_hours_and_findings(evidence, scorecard):
+    glance = scorecard.split("## At a glance")[1].split("##")[0]
     hours = sum(run["cost"]["wall_seconds"] for run in evidence.runs.values()) / 3600
     assert f"{len(independent())} are independent findings" in glance.replace("\n", " ")
     assert f"{len(evidence.runs)} runs, {hours:.1f} hours" in glance and "704 cases" in glance
@@ -87,7 +92,14 @@ def test_a_training_is_run_again_from_its_record(tmp_path, monkeypatch, evidence
     id = "table-2-lightm-unet-accuracy"
     name = CLAIMS[id].judge(evidence).records[0]
     better = {**evidence.runs[name], "test_native": run(shift=2)["test_native"]}
-    monkeypatch.setattr("lightm_book.reproduce.claim._train", lambda record, out: better)
+    monkeypatch.setattr("lightm_book.reproduce.claim.train_again", lambda record, out: better)
     again = run_again(CLAIMS[id], evidence, tmp_path)
     assert CLAIMS[id].judge(again).note != CLAIMS[id].judge(evidence).note
     assert CLAIMS[id].judge(again).verdict is Verdict.REDUCED
+
+
+def test_a_record_is_the_recipe_of_the_same_run(tiny_run, tmp_path):
+    folder, record = tiny_run
+    again = train_again(folder / "record.json", tmp_path)
+    assert again["test"] == record["test"] and again["config_sha256"] == record["config_sha256"]
+    assert train_again(folder / "record.json", tmp_path) == again  # and not once more
