@@ -158,6 +158,12 @@ def test_only_like_runs_are_compared():
     assert finding.verdict is Verdict.REDUCED and "Not run: SegResNet, UNETR, SwinUNETR, U-Mamba" in finding.note
 
 
+def test_a_network_that_was_fitted_to_the_size_is_named_so():
+    ours = [run(seed=seed, **SMALL) for seed in range(3)]
+    fitted = [run("nnU-Net", -1.0, seed, model_options={"n_stages": 6}, **SMALL) for seed in range(3)]
+    assert "ahead of: nnU-Net (n_stages 6) +1.04" in CLAIMS["abstract-superior"].judge(with_runs(*ours, *fitted)).note
+
+
 def test_other_data_stand_in_for_lits_by_name():
     rows = {"w/o Adjustment factors": -1.0, "w/o Residual connections": -1.0}
     ours = [run(seed=seed, **SMALL) for seed in range(3)]

@@ -124,7 +124,9 @@ def _compared(evidence: Evidence, number: int, rivals: list[str] | None) -> Find
     said: dict[str, list[str]] = {"worse": [], "better": [], "no difference shown": []}
     for standing in standings(compared, evidence.family):
         if standing.against:
-            text = f"{row_of(standing.system)} {-100 * standing.against.mean:+.2f}".replace(" -", " −")
+            _, _, options = standing.system.partition(", ")  # what was fitted to the size, such as n_stages 6
+            name = f"{row_of(standing.system)}{f' ({options})' if options else ''}"
+            text = f"{name} {-100 * standing.against.mean:+.2f}".replace(" -", " −")
             said.setdefault(standing.verdict, []).append(text)
     words = {"worse": "ahead of", "better": "behind"}
     where = _elsewhere(experiment.first, table)
