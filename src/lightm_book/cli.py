@@ -1,8 +1,9 @@
-"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | count. `make` calls it."""
+"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | claim | count."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from lightm.cli.parser import AddCommand, Program
 from lightm_book.bench import cli as bench
@@ -37,10 +38,27 @@ def _add_claims(command: AddCommand) -> None:
         "claims",
         _claims,
         "hold the paper's claims against the records and write the scorecard",
-        "Write book/scorecard.md from the paper's statements, results/ and _toc.yml.",
+        "Write book/scorecard.md from the paper's statements and results/.",
         "  lightm-book claims\n  lightm-book claims --check",
     )
     sub.add_argument("--check", action="store_true", help="write nothing; fail if the committed page is out of date")
+
+
+def _add_claim(command: AddCommand) -> None:
+    sub = command(
+        "claim",
+        _claim,
+        "one claim: place, quote, question, evidence, cost, and its verdict derived now",
+        """\
+Print one of the paper's claims with all that decides it, and derive its verdict from the records here.
+With --run what it rests on is made anew first: the counts of the tables, or every training run.""",
+        """\
+  lightm-book claim abstract-parameters-once
+  lightm-book claim table-2-lightm-unet-accuracy --run       trains for as long as the report says""",
+    )
+    sub.add_argument("id", help="the claim's anchor on the scorecard, such as abstract-linear")
+    sub.add_argument("--run", dest="anew", action="store_true", help="count or train again what the verdict rests on")
+    sub.add_argument("--out", type=Path, metavar="DIR", default="runs/claims", help="where (default: runs/claims)")
 
 
 def _build(args: argparse.Namespace) -> None:
@@ -61,11 +79,22 @@ def _claims(args: argparse.Namespace) -> None:
     sys.exit(write_scorecard(args.check))
 
 
+def _claim(args: argparse.Namespace) -> None:
+    from lightm_book import ROOT
+    from lightm_book.paper import load_evidence
+    from lightm_book.reproduce.claim import find, report, run_again
+
+    claim, evidence = find(args.id), load_evidence(ROOT)
+    if args.anew:
+        evidence = run_again(claim, evidence, args.out)
+    print(report(claim, evidence))
+
+
 LIGHTM_BOOK = Program(
     "lightm-book",
     "What the book of LightM-UNet needs, in a checkout of its repository; `make` calls it.",
     "Each command has its own help, with examples: lightm-book bench --help",
-    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, count.add),
+    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_claim, count.add),
 )
 
 

@@ -1,25 +1,22 @@
-"""Write book/scorecard.md from lightm_book.paper, results/ and _toc.yml: nothing on that page is typed by hand.
+"""Write book/scorecard.md from lightm_book.paper and results/: nothing on that page is typed by hand.
 
     lightm-book claims           write the page
     lightm-book claims --check   exit code 1 if the committed page is not the one that would be written
-
-A chapter that _toc.yml lists is linked, another only named: run this when a chapter or a record arrives.
 """
 
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
-from fractions import Fraction
-from pathlib import Path
 
 from lightm_book import ROOT
-from lightm_book.paper import CLAIMS, TABLES, Claim, Evidence, Finding, Kind, Verdict, load_evidence
-from lightm_book.paper.checks.arithmetic import iou_bound, margin, mean_of_classes, pairs, quotient
-from lightm_book.paper.checks.counts import true_value
+from lightm_book.builders.scorecard_arithmetic import arithmetic
+from lightm_book.paper import CLAIMS, TABLES, Claim, Evidence, Finding, Kind, Sort, Verdict, load_evidence
+from lightm_book.paper.checks.counts import text_value, true_value
 from lightm_book.paper.digits import shown
-from lightm_book.paper.sources import CODE, COMMIT, PAGES, REPOSITORY
-from lightm_book.paper.tables import GFLOPS, OURS, PARAMS
+from lightm_book.paper.distance import iterations, paper_iterations
+from lightm_book.paper.sources import CODE, COMMIT, HISTORY, PAGES, REPOSITORY
+from lightm_book.paper.tables import GFLOPS, OURS, PARAMS, TRANSFORMERS
+from lightm_book.show.tables import markdown_table
 
 PAGE = "book/scorecard"
 
@@ -27,6 +24,7 @@ SIGNS = {
     Verdict.REPRODUCED: "✓ reproduced",
     Verdict.CONVENTION: "≈ reproduced under a convention",
     Verdict.CONTRADICTED: "✗ contradicted",
+    Verdict.REDUCED: "◐ at reduced scale",
     Verdict.UNTESTABLE: "– not testable here",
     Verdict.OPEN: "○ open",
 }
@@ -35,6 +33,8 @@ MEANING = {
     Verdict.CONVENTION: "It holds with a convention or a reading that the paper does not state. The note says which.",
     Verdict.CONTRADICTED: "Another place of the paper, the released code, or our count or measurement says otherwise. "
     "The note says which.",
+    Verdict.REDUCED: "Our runs were trained to the end, but are smaller or shorter than the paper's: they decide "
+    "nothing about its numbers. The cell says how large they are and, of a comparison, what it speaks for.",
     Verdict.UNTESTABLE: "Nothing that we have can decide it.",
     Verdict.OPEN: "It can be decided, and the record that would do so is not there yet.",
 }
@@ -60,27 +60,91 @@ away from the idea of the network. The lines quoted from the released code stand
 """
 
 
-def page(evidence: Evidence, listed: set[str]) -> str:
-    """The whole page as MyST. `listed`: the files of _toc.yml."""
+def page(evidence: Evidence) -> str:
+    """The whole page as MyST."""
     findings = {claim.id: claim.judge(evidence) for claim in CLAIMS.values()}
     released = f"[the authors' repository]({REPOSITORY}) at commit [{COMMIT[:7]}]({REPOSITORY}/tree/{COMMIT}).\n"
-    parts = [INTRO.rstrip() + " " + released, STYLE, _verdicts(findings), _in_words(evidence, findings)]
+    parts = [INTRO.rstrip() + " " + released, STYLE, _glance(evidence, findings), _both_networks(evidence, findings)]
+    parts += [_verdicts(findings), _in_words(evidence, findings)]
     for section in dict.fromkeys(claim.section for claim in CLAIMS.values()):
         claims = [claim for claim in CLAIMS.values() if claim.section == section]
-        parts.append(f"## {section}\n\n{_claims(claims, findings, listed)}")
-    parts.append(
-        "## The arithmetic behind it\n\nComputed from the printed cells, exactly, and rounded for this page.\n"
-    )
-    parts += [_costs(evidence), _margins(evidence), _averages(evidence), _bounds(evidence), _equal_rows(evidence)]
-    return "\n".join(parts)
+        parts.append(f"## {section}\n\n{_claims(claims, findings)}")
+    return "\n".join([*parts, arithmetic(evidence)])
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]], numbers_from: int | None = None) -> str:
-    """A Markdown table; columns from `numbers_from` on are set flush right."""
-    head = list(head)
-    right = len(head) if numbers_from is None else numbers_from
-    rule = ["---" if i < right else "---:" for i in range(len(head))]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rule, *rows))
+def independent(claims: dict[str, Claim] = CLAIMS) -> list[Claim]:
+    """The claims that could have come out against the paper, each question once."""
+    found: dict[tuple, Claim] = {}
+    for claim in claims.values():
+        if claim.sort is Sort.FINDING:
+            found.setdefault(claim.question, claim)
+    return list(found.values())
+
+
+def _glance(evidence: Evidence, findings: dict[str, Finding]) -> str:
+    once, sorts = independent(), Counter(claim.sort for claim in CLAIMS.values())
+    others = ", ".join(f"{sorts[sort]} {sort}" for sort in Sort if sort is not Sort.FINDING)
+    verdicts = Counter(findings[claim.id].verdict for claim in once)
+    cells = sum(len(table.cells) for table in TABLES.values())
+    lines = [
+        f"**Scope.** {len(CLAIMS)} claims, with all {cells} printed cells of the three tables. {len(once)} are "
+        "independent findings: they could have come out against the paper, and each counts once, however often the "
+        f"paper has it. Counted apart: {sorts[Sort.FINDING] - len(once)} of them in another place again; {others}.",
+        f"**What came out** of the {len(once)} findings: "
+        + ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in Verdict if verdicts[verdict])
+        + ".",
+    ]
+    if evidence.runs:
+        lines += _runs_in_words(evidence)
+    return "## At a glance\n\n" + "".join(f"- {line}\n" for line in lines)
+
+
+def _runs_in_words(evidence: Evidence) -> list[str]:
+    runs = list(evidence.runs.values())
+    data = {run["data"]["name"]: sum(run["data"]["cases"].values()) for run in runs if not run["data"]["synthetic"]}
+    none = ", ".join({t.dataset: "" for t in TABLES.values() if t.dataset not in data})
+    machines = Counter(run["environment"]["hardware"]["cpu"] for run in runs)
+    gpus = {run["environment"]["hardware"]["gpu"] for run in runs} - {None}
+    longest = max(runs, key=iterations)
+    size, dims = longest["config"]["data"]["size"], len(longest["config"]["data"]["size"])
+    hours = sum(run["cost"]["wall_seconds"] for run in runs) / 3600
+    return [
+        f"**Data.** {'; '.join(f'{name}: {cases} cases' for name, cases in data.items())}."
+        + (f" No run on {none}." if none else ""),
+        f"**Machine and hours.** {len(runs)} runs, {hours:.1f} hours together, on "
+        f"{', '.join(f'{cpu} ({n})' for cpu, n in machines.items())}, {', '.join(sorted(gpus)) or 'without a GPU'}. "
+        f"The longest has {iterations(longest):,} of the paper's {paper_iterations(dims):,} iterations, at "
+        f"{' × '.join(map(str, size))}.",
+    ]
+
+
+def _both_networks(evidence: Evidence, findings: dict[str, Finding]) -> str:
+    if not evidence.counting:
+        return ""
+    cells = [c for c in CLAIMS.values() if c.check == "printed_by_thop" and c.arguments["row"] == OURS]
+    fit = sum(findings[claim.id].verdict is Verdict.CONVENTION for claim in cells)
+    written = "".join(f"- {said.date}, in [{said.where}]({said.url}): “{said.text}”\n" for said in HISTORY)
+    ratios, lower = [], []
+    for number in (1, 2):
+        dims = TABLES[number].dims
+        ours = {column: text_value(evidence, column, dims) for column in (PARAMS, GFLOPS)}
+        rivals = {row: evidence.counting[number, row] for row in TABLES[number].rows if row != OURS}
+        params, macs = (shown(true_value(rivals["nnU-Net"], column) / ours[column], 1) for column in (PARAMS, GFLOPS))
+        ratios.append(f"{params} times fewer parameters and {macs} times fewer MACs in {dims}D")
+        lower += [true_value(rivals[row], GFLOPS) > ours[GFLOPS] for row in TRANSFORMERS]
+    than = "both Transformers in both tables" if all(lower) else f"{sum(lower)} of {len(lower)} Transformers' counts"
+    return f"""## Two networks of one name
+
+In {fit} of the {len(cells)} cells for {OURS} under {PARAMS} and {GFLOPS} the printed number is what thop reports for
+the authors' first upload, of 2024-03-17. The network is the one file of code that changed in their second. They wrote:
+
+{written}
+Put together, the printed counts are those of code that was, by the authors' own account, uploaded by mistake. It does
+not follow which code trained the networks whose accuracies are printed, or that anything in the text is wrong. Every
+claim about counts is therefore checked for both, the first upload and the network that the text describes. The latter
+speaks for the paper: counted once, it has {" and ".join(ratios)} than nnU-Net, and fewer MACs
+than {than}.
+"""
 
 
 def _verdicts(findings: dict[str, Finding]) -> str:
@@ -91,7 +155,7 @@ def _verdicts(findings: dict[str, Finding]) -> str:
     ]
     rows.append(["all", *(str(sum(counts[v, kind] for v in Verdict)) for kind in Kind), str(len(CLAIMS))])
     meaning = "".join(f"{SIGNS[verdict]}\n: {MEANING[verdict]}\n\n" for verdict in Verdict)
-    return f"## Verdicts\n\n{meaning}{_table(['', *(kind.capitalize() for kind in Kind), 'All'], rows, 1)}"
+    return f"## Verdicts\n\n{meaning}{markdown_table(['', *(kind.capitalize() for kind in Kind), 'All'], rows)}\n"
 
 
 def _in_words(evidence: Evidence, findings: dict[str, Finding]) -> str:
@@ -129,9 +193,11 @@ def _in_words(evidence: Evidence, findings: dict[str, Finding]) -> str:
             "`lightm-book count --json` makes."
         )
     measured = having(Kind.ACCURACY, *held, Verdict.CONTRADICTED)
+    reduced = having(Kind.ACCURACY, Verdict.REDUCED)
     lines.append(
         f"**Accuracy**: {len(measured)} of {len(by_kind[Kind.ACCURACY])} claims are decided by a run on the same data "
-        "at the paper's settings. The split, logs and trained weights of the paper are not public."
+        f"at the paper's settings, and {len(reduced)} shown at reduced scale. The split, logs and trained weights of "
+        "the paper are not public."
     )
     fails, waits = having(Kind.METHOD, Verdict.CONTRADICTED), having(Kind.METHOD, Verdict.OPEN)
     lines.append(
@@ -145,17 +211,21 @@ def _in_words(evidence: Evidence, findings: dict[str, Finding]) -> str:
     return "## In plain words\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
-def _claims(claims: list[Claim], findings: dict[str, Finding], listed: set[str]) -> str:
+def _claims(claims: list[Claim], findings: dict[str, Finding]) -> str:
     rows = []
     for claim in claims:
         finding = findings[claim.id]
         place = f"[{claim.detail or claim.section}]{{#{claim.id}}}"
-        asked = f"*{claim.checked}* " if claim.checked else ""
+        asked = f"*{claim.asked}* " if claim.asked else ""
         nothing = "none" if finding.verdict is Verdict.UNTESTABLE else "the quotation"
-        evidence = ", ".join(_link(key, listed) for key in claim.evidence) or nothing
-        rows.append([place, f"“{_text(claim.quote)}”", SIGNS[finding.verdict], evidence, f"{asked}{finding.note}"])
-    table = _table(["Place", "Quote", "Verdict", "Evidence", "What is checked, and what we find"], rows)
-    return f"```{{table}}\n:class: scorecard\n{table}```\n"
+        evidence = ", ".join(_link(key) for key in claim.evidence) or nothing
+        if finding.records:
+            more = f" and {len(finding.records) - 1} more" if len(finding.records) > 1 else ""
+            evidence += f", `{finding.records[0]}`{more}"
+        sign = SIGNS[finding.verdict] + (f": {finding.scale}" if finding.scale else "")
+        rows.append([place, f"“{_text(claim.quote)}”", sign, evidence, f"{asked}{finding.note}"])
+    table = markdown_table(["Place", "Quote", "Verdict", "Evidence", "What is checked, and what we find"], rows, ":--")
+    return f"```{{table}}\n:class: scorecard\n{table}\n```\n"
 
 
 def _text(quote: str) -> str:
@@ -163,112 +233,19 @@ def _text(quote: str) -> str:
     return re.sub(r"([\\*_`<>\[\]])", r"\\\1", quote.replace(" | ", " · "))
 
 
-def _link(key: str, listed: set[str]) -> str:
+def _link(key: str) -> str:
     if key in PAGES:
         target = PAGES[key]
-        if target.file == PAGE:
-            return f"[{target.text}](#{target.label})"
-        if target.file in listed:
-            return f"[{target.text}](../{target.file})"
-        return f"{target.text} (in preparation)"
+        return f"[{target.text}]({f'#{target.label}' if target.file == PAGE else f'../{target.file}'})"
     if key in CODE:
         return f"[{CODE[key].text}]({CODE[key].url})"
     return f"`{key}`"
 
 
-def _heading(key: str, title: str) -> str:
-    return f"({PAGES[key].label})=\n### {title}\n\n"
-
-
-def _costs(evidence: Evidence) -> str:
-    counted = evidence.counting
-    rows = []
-    for number, table in TABLES.items():
-        for rival in (row for row in table.rows if row != OURS):
-            cells = [f"Table {number}, {rival}"]
-            for column in (PARAMS, GFLOPS):
-                times = quotient(table, column, rival)
-                cells += [shown(times), shown(100 / times)]
-                if counted:
-                    there, here = (true_value(counted[number, row], column) for row in (rival, OURS))
-                    cells.append(shown(there / here))
-            rows.append(cells)
-    columns = [("Params", "Params, %"), ("GFLOPs", "GFLOPs, %")]
-    once = ["parameters, counted once", "MACs, counted once"]
-    head = ["Against"]
-    for pair, true in zip(columns, once, strict=True):
-        head += [*pair, *([true] if counted else [])]
-    note = f"How many times {OURS}'s printed cost goes into the other's, and what percentage of the other's it is" + (
-        "; then the same quotient of the true counts of one image.\n\n" if counted else ".\n\n"
-    )
-    return _heading("costs", "Costs") + note + _table(head, rows, 1)
-
-
-def _margins(evidence: Evidence) -> str:
-    parts = []
-    for number, table in TABLES.items():
-        rows = [
-            [f"Table {number}, {rival}", *(f"{margin(table, column, rival):+}" for column in table.accuracy)]
-            for rival in table.rows
-            if rival != OURS
-        ]
-        parts.append(_table(["Against", *table.accuracy], rows, 1))
-    note = f"{OURS}'s printed accuracy less the other's, in percentage points.\n\n"
-    return _heading("margins", "Margins") + note + "\n".join(parts)
-
-
-def _averages(evidence: Evidence) -> str:
-    rows = []
-    for number, table in TABLES.items():
-        for row in table.rows:
-            if (row, "Average DSC") in table.cells:
-                cells = [f"Table {number}, {row}"]
-                for metric in ("DSC", "mIoU"):
-                    cells += [shown(mean_of_classes(table, row, metric), 3), str(table[row, f"Average {metric}"])]
-                rows.append(cells)
-    note = "The mean of the liver and the tumour column, and what is printed.\n\n"
-    return _heading("averages", "Averages") + note + _table(["", "DSC", "printed", "mIoU", "printed"], rows, 1)
-
-
-def _bounds(evidence: Evidence) -> str:
-    rows = []
-    for number, table in TABLES.items():
-        for row in table.rows:
-            for dsc, iou in pairs(table):
-                least = iou_bound(Fraction(table[row, dsc]))
-                name = f"Table {number}, {row}, {dsc.removesuffix('DSC').strip()}".rstrip(", ")
-                slack = Fraction(table[row, iou]) - least
-                rows.append([name, str(table[row, dsc]), shown(least), str(table[row, iou]), shown(slack)])
-    note = (
-        "For one case IoU = DSC / (2 − DSC), a convex function. So for means over the same cases the mIoU is at least "
-        "this function of the DSC (Jensen's inequality), with equality only if all cases score the same.\n\n"
-    )
-    return _heading("bounds", "Bounds") + note + _table(["", "DSC", "least mIoU", "printed", "slack"], rows, 1)
-
-
-def _equal_rows(evidence: Evidence) -> str:
-    places = [(number, row) for number, table in TABLES.items() for row in table.rows]
-    rows = []
-    for i, (n, row) in enumerate(places):
-        for m, other in places[i + 1 :]:
-            one, two = TABLES[n], TABLES[m]
-            if one.columns == two.columns and all(one[row, c] == two[other, c] for c in one.accuracy):
-                costs = [f"{t[r, column]:,f}" for column in (PARAMS, GFLOPS) for t, r in ((one, row), (two, other))]
-                rows.append([f"Table {n}, {row}", f"Table {m}, {other}", *costs])
-    head = ["Row", "Row", *(f"{column}, {which}" for column in (PARAMS, GFLOPS) for which in ("first", "second"))]
-    note = "Rows of different tables whose accuracies are the same in every printed digit, and their costs.\n\n"
-    return _heading("rows", "Equal rows") + note + _table(head, rows, 2)
-
-
-def listed_pages(root: Path = ROOT) -> set[str]:
-    """The files of the table of contents."""
-    return set(re.findall(r"(?:file|root):\s*(\S+)", (root / "_toc.yml").read_text(encoding="utf-8")))
-
-
 def write_scorecard(check: bool = False) -> int:
     """Write the page, or only say whether the committed one is up to date; returns the exit code."""
     path = ROOT / f"{PAGE}.md"
-    text = page(load_evidence(ROOT), listed_pages())
+    text = page(load_evidence(ROOT))
     if not check:
         path.write_text(text, encoding="utf-8")
     elif not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -8,9 +8,8 @@ Decimal('1.09')
 ('reproduced', "Table 1: 77.48 − 75.37 = 2.11 percentage points (2.80 % of U-Mamba's Average mIoU).")
 """
 
-from lightm_book.paper.claim import Claim, Finding, Kind, Verdict
-from lightm_book.paper.claims import front, method, results, setup
-from lightm_book.paper.claims.tables import TABLE_CLAIMS
+from lightm_book.paper.claim import Claim, Finding, Kind, Sort, Verdict
+from lightm_book.paper.claims import load_claims
 from lightm_book.paper.evidence import Evidence, load_evidence, read_counting
 from lightm_book.paper.settings import SETTINGS, Setting, setting
 from lightm_book.paper.tables import MODELS, TABLES, Cell, Table
@@ -26,6 +25,7 @@ __all__ = [
     "Finding",
     "Kind",
     "Setting",
+    "Sort",
     "Table",
     "Verdict",
     "load_evidence",
@@ -34,20 +34,4 @@ __all__ = [
 ]
 
 # Every claim by its id, in the order of the scorecard.
-CLAIMS: dict[str, Claim] = {
-    claim.id: claim
-    for part in (
-        front.ABSTRACT,
-        front.INTRODUCTION,
-        method.METHODOLOGIES,
-        setup.SETUP,
-        results.COMPARATIVE,
-        results.ABLATION,
-        TABLE_CLAIMS[1],
-        TABLE_CLAIMS[2],
-        TABLE_CLAIMS[3],
-        results.FIGURES,
-        results.CONCLUSION,
-    )
-    for claim in part
-}
+CLAIMS: dict[str, Claim] = load_claims()

@@ -16,9 +16,13 @@ from lightm_book.paper.tables import TABLES, Table
 
 if TYPE_CHECKING:
     from lightm.counting import Complexity
+    from lightm_book.compare.rows import Experiment
+    from lightm_book.compare.verdicts import Family
 
 # Image channels and classes: of the data sets, and of the released networks whose counts are the printed ones.
 CHANNELS = {2: (3, 2), 3: (1, 3)}
+
+TEXT = "lightm-unet"  # our network of the paper's text
 
 _COUNTED = {
     "table": int,
@@ -48,20 +52,21 @@ class Networks:
         from lightm.counting import count
 
         size = size or tuple(int(n) for n in setting("size", dims).value)
-        return count(self._build(name, dims), (CHANNELS[dims][0], *size))
+        options = {"img_size": size} if name == "unetr" else {}
+        return count(self._build(name, dims, **options), (CHANNELS[dims][0], *size))
 
     @lru_cache(maxsize=64)  # noqa: B019
     def shapes(self, name: str, dims: int) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor of the state_dict."""
         return {key: tuple(tensor.shape) for key, tensor in self._build(name, dims).state_dict().items()}
 
-    def _build(self, name: str, dims: int):
+    def _build(self, name: str, dims: int, **options):
         import torch
 
         from lightm.models import build_model
 
         with torch.device("meta"):
-            return build_model(name, dims, *CHANNELS[dims])
+            return build_model(name, dims, *CHANNELS[dims], **options)
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,21 @@ class Evidence:
     counting: Mapping[tuple[int, str], Mapping[str, Any]] = field(default_factory=dict)
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     networks: Networks = field(default_factory=Networks)
+
+
+    @cached_property
+    def experiments(self) -> list[Experiment]:
+        """The runs, those together that may be compared."""
+        from lightm_book.compare.rows import experiments
+
+        return experiments(self.runs)
+
+    @cached_property
+    def family(self) -> Family:
+        """All comparisons of the book with the network of the text, corrected together."""
+        from lightm_book.compare.verdicts import family
+
+        return family(self.runs)
 
 
 def load_evidence(root: str | Path) -> Evidence:

@@ -29,7 +29,7 @@ class Code:
 REPOSITORY = "https://github.com/MrBlankness/LightM-UNet"
 COMMIT = "6b72e27ba70c499ba8f6f341843de75262086fa5"  # 2024-03-29, the last one
 
-# Every page that a claim may name. The scorecard links those that _toc.yml lists and only names the others.
+# Every page that a claim may name.
 PAGES: Mapping[str, Page] = {
     "ssm": Page("State space models", "notebooks/01_state_space_models"),
     "scan": Page("The selective scan", "notebooks/02_selective_scan"),
@@ -75,9 +75,50 @@ CODE: Mapping[str, Code] = {
     "fusion": Code("their decoder", _NETWORK, "x = up(x) + down_x[i + 1]"),
     "x-ray cases": Code("their data set file", f"{_RAW}2_LungXray/dataset.json", '"numTraining": 493'),
     "ct cases": Code("their data set file", f"{_RAW}1_LiverCT/dataset.json", '"numTraining": 87'),
+    "ct labels": Code("their data set file", f"{_RAW}1_LiverCT/dataset.json", '"right kidney": 2'),
+    "trainers": Code("their trainers", "lightm-unet/nnunetv2/training/nnUNetTrainer"),
     "figure 1": Code("their file of Figure 1", "assets/main_result.png"),
     "figure 2": Code("their file of Figure 2", "assets/framework.png"),
 }
 
 # Labelled cases that the publishers of the data sets (references 9 and 1) give away.
 PUBLIC_CASES: Mapping[str, int] = {"montgomery-shenzhen": 704, "lits": 131}
+
+# How the authors' trainers, one for each network, train it: nnUNetTrainer*.py in CODE["trainers"]. U-Mamba's take
+# everything from nnU-Net's own, which is the base of all.
+TRAINERS: Mapping[str, Mapping[str, str]] = {
+    "LightM-UNet": {"optimiser": "Adam", "learning rate": "1e-4", "schedule": "PolyLRScheduler"},
+    "SegResNet": {"optimiser": "Adam", "learning rate": "1e-4", "schedule": "PolyLRScheduler"},
+    "UNETR": {"optimiser": "AdamW", "learning rate": "1e-4", "schedule": "PolyLRScheduler"},
+    "SwinUNETR": {"optimiser": "AdamW", "learning rate": "8e-4", "schedule": "CosineAnnealingLR"},
+    "nnU-Net": {"optimiser": "SGD", "learning rate": "1e-2", "schedule": "PolyLRScheduler"},
+    "U-Mamba": {"optimiser": "SGD", "learning rate": "1e-2", "schedule": "PolyLRScheduler"},
+}
+
+
+@dataclass(frozen=True)
+class Quotation:
+    """What the authors wrote about their code. `where` reads on after "in"."""
+
+    date: str
+    where: str
+    url: str
+    text: str
+
+
+# What they say of the first upload, whose counts the tables print. The thread was read in a stored copy of it.
+HISTORY: tuple[Quotation, ...] = (
+    Quotation(
+        "2024-03-29",
+        "the news of their README",
+        f"{REPOSITORY}/blob/{COMMIT}/README.md",
+        "Received feedback on issue#6 and updated the erroneous code in the original code repository.",
+    ),
+    Quotation(
+        "2024-03-29",
+        "that thread, Where is DWConv used in the LightM-UNet model?, the repository's owner",
+        f"{REPOSITORY}/issues/6",
+        "We apologize for inadvertently uploading the code related to our ablation experiments in our previous "
+        "submission",
+    ),
+)

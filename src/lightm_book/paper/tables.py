@@ -107,3 +107,6 @@ MODELS: Mapping[str, tuple[str, ...]] = {
     "w/o Adjustment factors": ("paper-no-adjustment", "released-no-adjustment"),
     "w/o Residual connections": ("paper-no-residual", "released-no-residual"),
 }
+
+# Data that stand in for a table's own, which nobody here has: what they show is said to be of other data.
+STAND_IN: Mapping[int, str] = {1: "hippocampus", 3: "montgomery-shenzhen"}

@@ -1,139 +1,175 @@
-"""Checks of DSC and mIoU against the records of runs on the same data at the paper's settings."""
+"""Checks of DSC and mIoU against the records of runs: at the paper's settings they decide, at reduced scale they don't.
 
-import statistics
-from collections.abc import Mapping
-from math import log, prod, sqrt
+Which runs belong together, their intervals and what may be said of a difference are the rules of `lightm_book.compare`,
+by which the book's chapters judge, too.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightm_book.compare.rows import FITTING_OPTIONS
-from lightm_book.paper.claim import Check, Finding, Verdict
+import numpy as np
+
+from lightm_book.compare.rows import PASSES, evaluation, runs_of
+from lightm_book.compare.statistics import mean_interval
+from lightm_book.compare.verdicts import BASE, standings
+from lightm_book.paper.claim import Claim, Finding, Kind, Verdict, check, holds
+from lightm_book.paper.coverage import row_of
+from lightm_book.paper.distance import iterations, not_as_paper, paper_iterations, scale
 from lightm_book.paper.evidence import Evidence
-from lightm_book.paper.settings import SETTINGS, setting
-from lightm_book.paper.tables import MODELS, OURS, Table
+from lightm_book.paper.tables import MODELS, OURS, STAND_IN, Table
 
-NORMAL_95 = 1.96
 _METRIC = {"DSC": "dsc", "mIoU": "iou"}
-_CONFIG = {"size": "data.size", "batch size": "train.batch_size", "epochs": "train.epochs"}
-_CONFIG |= {"optimiser": "optim.name", "learning rate": "optim.lr"}
+Record = Mapping[str, Any]
 
 
-def not_as_paper(record: Mapping[str, Any], dims: int) -> list[str]:
-    """The settings of Section 3 that a run did not have, as "epochs 20, not 100"; empty: a run at the paper's."""
-    different = []
-    for given in SETTINGS:
-        if given.name not in _CONFIG or dims not in given.dims:
-            continue
-        section, key = _CONFIG[given.name].split(".")
-        used, said = record["config"][section][key], given.value
-        if isinstance(said, str):
-            same, said_text, used_text = str(used).lower() == said.lower(), said, str(used)
-        else:
-            values = list(used) if isinstance(used, list | tuple) else [used]
-            same = [float(v) for v in values] == [float(n) for n in said]
-            said_text, used_text = (" × ".join(str(n) for n in numbers) for numbers in (said, values))
-        if not same:
-            different.append(f"{given.name} {used_text}, not {said_text}")
-    return different
+def trained_to_the_end(record: Record) -> bool:
+    """Whether a run is long enough to be evidence: it saw each training case so often (`PASSES`)."""
+    return iterations(record) * record["config"]["train"]["batch_size"] >= PASSES * record["data"]["cases"]["train"]
 
 
-def runs_of(row: str, table: Table, evidence: Evidence) -> dict[str, Mapping[str, Any]]:
-    """The recorded runs of a row's network on the table's real data, nearest to the paper's settings first.
+def column_scores(runs: Sequence[Record], column: str) -> np.ndarray:
+    """What a column of the tables holds, for each run and case, in percent: (runs, cases)."""
+    part, _, metric = column.rpartition(" ")
+    classes = runs[0]["data"]["classes"][1:]
+    wanted = {"Liver": classes[:1], "Tumor": classes[1:2]}.get(part, classes)
+    cases = [evaluation(run)["cases"] for run in runs]
+    return 100 * np.array([[np.mean([c[_METRIC[metric]][k] for k in wanted]) for c in scored] for scored in cases])
 
-    Image size counts before all other settings. Variants of the network, by an option of its own, are no runs of it.
+
+@check(Kind.ACCURACY)
+def measured(claim: Claim, evidence: Evidence, table: int, row: str) -> Finding:
+    """The row's printed accuracies lie within the 95 % intervals of our runs at the paper's settings.
+
+    Intervals are over runs, or over the test cases of a single one. Runs at reduced scale are shown beside.
     """
-    found = {
+    printed = evidence.tables[table]
+    network, exact = next(
+        ((name, runs) for name in MODELS[row] if (runs := _at_paper_settings(name, printed, evidence))), ("", {})
+    )
+    if exact:
+        said, intervals = _scores(network, exact, printed)
+        outside = [c for c, (_, low, high) in intervals.items() if not low <= float(printed[row, c]) <= high]
+        if outside:
+            said += f" Printed values outside: {', '.join(outside)}."
+        return Finding(holds(not outside), said, records=tuple(exact))
+    long = {name: record for name, record in evidence.runs.items() if trained_to_the_end(record)}
+    found = {name: runs for name in MODELS[row] if (runs := runs_of(name, printed.dataset, long))}
+    if found:
+        runs = next(iter(found.values()))
+        note = " ".join(_scores(name, group, printed)[0] for name, group in found.items())
+        other = "; ".join(not_as_paper(next(iter(runs.values())), printed.dims))
+        note = f"{note} Such runs say nothing about the printed numbers. Unlike the paper's: {other}."
+        records = tuple(name for group in found.values() for name in group)
+        return Finding(Verdict.REDUCED, note, scale(list(runs.values()), printed.dims), records)
+    short = [runs for name in MODELS[row] if (runs := runs_of(name, printed.dataset, evidence.runs))]
+    if short:
+        return Finding(Verdict.OPEN, f"Only {_too_short(next(iter(short[0].values())), printed)}.")
+    return Finding(Verdict.OPEN, f"No run of this network on {printed.dataset} is recorded.")
+
+
+@check(Kind.ACCURACY)
+def ahead(claim: Claim, evidence: Evidence, tables: list[int], rivals: list[str] | None = None) -> Finding:
+    """LightM-UNet has the highest accuracy in every column: as printed, and in our runs.
+
+    Our runs of the text's network are compared with those of the others over runs, after one correction for the whole
+    book. For a table whose data nobody here has, runs on other data (`STAND_IN`) are shown, at reduced scale.
+    """
+    note, all_ahead = _printed_lead(evidence, tables, rivals)
+    if not all_ahead:
+        return Finding(Verdict.CONTRADICTED, note)
+    parts = [_compared(evidence, number, rivals) for number in tables]
+    found = [part for part in parts if part.records]
+    note = f"{note} No spread over cases or runs is given. {' '.join(part.note for part in parts)}"
+    records = tuple(name for part in found for name in part.records)
+    if not found:
+        return Finding(Verdict.OPEN, note)
+    if any(part.verdict is Verdict.CONTRADICTED for part in parts):
+        return Finding(Verdict.CONTRADICTED, note, records=records)
+    if all(part.verdict is Verdict.REPRODUCED for part in parts):
+        return Finding(Verdict.REPRODUCED, note, records=records)
+    of_tables = [(f"Table {number}, ", part.scale) for number, part in zip(tables, parts, strict=True) if part.scale]
+    scales = "; ".join(f"{table if len(tables) > 1 else ''}{text}" for table, text in of_tables)
+    return Finding(Verdict.REDUCED, note, scales, records)
+
+
+def _printed_lead(evidence: Evidence, tables: list[int], rivals: list[str] | None) -> tuple[str, bool]:
+    leads = []
+    for number in tables:
+        table = evidence.tables[number]
+        others = rivals or [row for row in table.rows if row != OURS]
+        for column in table.accuracy:
+            lead, rival = min((table[OURS, column] - table[row, column], row) for row in others)
+            leads.append((lead, f"{column}, Table {number}, against {rival}"))
+    ahead_in, (least, where) = sum(lead > 0 for lead, _ in leads), min(leads)
+    note = f"As printed, ahead in {ahead_in} of {len(leads)} columns, by at least {least} points ({where})."
+    return note, ahead_in == len(leads)
+
+
+def _compared(evidence: Evidence, number: int, rivals: list[str] | None) -> Finding:
+    """The text's network beside those of a table's other rows, in the comparison that has most of them."""
+    table = evidence.tables[number]
+    asked = set(rivals or (row for row in table.rows if row != OURS))
+    candidates = []
+    for experiment in evidence.experiments:
+        there = {row for system in experiment.systems if (row := row_of(system)) in asked}
+        of_table = experiment.dataset in (table.dataset, STAND_IN.get(number)) and not experiment.synthetic
+        if there and of_table and experiment.native and BASE in experiment.systems:
+            candidates.append((experiment, there))
+    long = [found for found in candidates if found[0].carries_verdicts]
+    if not long:
+        note = f"only {_too_short(candidates[0][0].first, table)}" if candidates else "no comparison is recorded"
+        return Finding(Verdict.OPEN, f"Table {number}: {note}.")
+    experiment, there = max(long, key=lambda found: (found[0].dataset == table.dataset, len(found[1])))
+    compared = experiment.only([BASE, *(system for system in experiment.systems if row_of(system) in there)])
+    said: dict[str, list[str]] = {"worse": [], "better": [], "no difference shown": []}
+    for standing in standings(compared, evidence.family):
+        if standing.against:
+            _, _, options = standing.system.partition(", ")  # what was fitted to the size, such as n_stages 6
+            name = f"{row_of(standing.system)}{f' ({options})' if options else ''}"
+            text = f"{name} {-100 * standing.against.mean:+.2f}".replace(" -", " −")
+            said.setdefault(standing.verdict, []).append(text)
+    words = {"worse": "ahead of", "better": "behind"}
+    where = _elsewhere(experiment.first, table)
+    listed = "; ".join(f"{words.get(what, what)}: {', '.join(rows)}" for what, rows in said.items() if rows)
+    missing = [row for row in table.rows if row in asked - there]
+    note = f"Table {number}, our runs{where}, points of DSC: {listed}."
+    note += f" Not run: {', '.join(missing)}." if missing else ""
+    every = not missing and len(said["worse"]) == sum(map(len, said.values()))
+    leaning = "against" if said["better"] else "for" if every else "undecided"
+    runs = [run for group in compared.systems.values() for run in group]
+    names = tuple(name for name, record in evidence.runs.items() if any(record is run for run in runs))
+    if leaning != "undecided" and not missing and not any(not_as_paper(run, table.dims) for run in runs):
+        return Finding(holds(leaning == "for"), note, records=names)
+    return Finding(Verdict.REDUCED, note, f"{scale(runs, table.dims)}{where}: {leaning}", names)
+
+
+def _at_paper_settings(network: str, table: Table, evidence: Evidence) -> dict[str, Record]:
+    return {
         name: record
         for name, record in evidence.runs.items()
-        if record["data"]["name"] == table.dataset
-        and not record["data"]["synthetic"]
-        and record["model"]["name"] in MODELS[row]
-        and set(record["config"].get("model", {}).get("options", {})) <= set(FITTING_OPTIONS)
+        if record["model"]["name"] == network
+        and record["data"]["name"] == table.dataset
+        and not not_as_paper(record, table.dims)
     }
 
-    def distance(item: tuple[str, Mapping[str, Any]]) -> tuple:
-        name, record = item
-        return abs(log(_pixels_missing(record, table.dims))), len(not_as_paper(record, table.dims)), name
 
-    return dict(sorted(found.items(), key=distance))
-
-
-def _pixels_missing(record: Mapping[str, Any], dims: int) -> float:
-    """How many times more pixels or voxels the paper's images have."""
-    return prod(int(n) for n in setting("size", dims).value) / prod(record["config"]["data"]["size"])
-
-
-def interval(record: Mapping[str, Any], column: str) -> tuple[float, float, float]:
-    """Mean over the test cases in percent, and the ends of its 95 % interval (normal), of a column of the tables."""
-    part, _, metric = column.rpartition(" ")
-    classes = record["data"]["classes"][1:]
-    wanted = {"Liver": classes[:1], "Tumor": classes[1:2]}.get(part, classes)
-    scores = [
-        statistics.fmean(100 * case[_METRIC[metric]][name] for name in wanted) for case in record["test"]["cases"]
-    ]
-    mean = statistics.fmean(scores)
-    half = NORMAL_95 * statistics.stdev(scores) / sqrt(len(scores)) if len(scores) > 1 else float("inf")
-    return mean, mean - half, mean + half
+def _scores(network: str, runs: Mapping[str, Record], table: Table) -> tuple[str, dict[str, tuple]]:
+    """Mean and interval of each column, in words and as numbers."""
+    group = list(runs.values())
+    found = {column: mean_interval(column_scores(group, column)) for column in table.accuracy}
+    said = ", ".join(f"{c} {mean:.2f} ({low:.2f} … {high:.2f})" for c, (mean, low, high) in found.items())
+    cases = len(evaluation(group[0])["cases"])
+    over = f"{len(group)} runs" if len(group) > 1 else f"{cases} test cases of one run"
+    return f"`{network}`: {said} over {over}.", found
 
 
-def measured(number: int, row: str) -> Check:
-    """The row's printed accuracies lie within the 95 % intervals of a run at the paper's settings."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        table = evidence.tables[number]
-        runs = runs_of(row, table, evidence)
-        if not runs:
-            return Finding(Verdict.OPEN, f"No run of this network on {table.dataset} is recorded.")
-        name, record = next(iter(runs.items()))
-        columns = [c for c in table.accuracy if c in table.columns]
-        found = {column: interval(record, column) for column in columns}
-        said = ", ".join(f"{c} {m:.2f} ({low:.2f} … {high:.2f})" for c, (m, low, high) in found.items())
-        note = f"`{name}`: {said} over {len(record['test']['cases'])} test cases."
-        if other := not_as_paper(record, table.dims):
-            what = "Not the paper's settings"
-            if _pixels_missing(record, table.dims) > 1:
-                what = "At reduced size, which says nothing about the printed numbers"
-            return Finding(Verdict.OPEN, f"{note} {what}: {'; '.join(other)}.")
-        outside = [c for c, (_, low, high) in found.items() if not low <= float(table[row, c]) <= high]
-        if outside:
-            return Finding(Verdict.CONTRADICTED, f"{note} Printed values outside: {', '.join(outside)}.")
-        return Finding(Verdict.REPRODUCED, note)
-
-    return check
+def _too_short(record: Record, table: Table) -> str:
+    size = " × ".join(map(str, record["config"]["data"]["size"]))
+    done, whole = iterations(record), paper_iterations(table.dims)
+    where = f"{size}{_elsewhere(record, table)}"
+    return f"the beginning of a training is recorded ({where}, {done:,} of {whole:,} iterations)"
 
 
-def ahead(tables: tuple[int, ...], rivals: tuple[str, ...] | None = None) -> Check:
-    """LightM-UNet has the highest accuracy in every column: as printed, and in runs at the paper's settings."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        leads, columns, missing, behind = [], 0, [], []
-        for number in tables:
-            table = evidence.tables[number]
-            others = rivals or tuple(row for row in table.rows if row != OURS)
-            for column in table.accuracy:
-                columns += 1
-                lead, rival = min((table[OURS, column] - table[row, column], row) for row in others)
-                leads.append((lead, f"{column}, Table {number}, against {rival}"))
-            runs = {row: _at_paper_settings(row, table, evidence) for row in (OURS, *others)}
-            missing += [row for row, record in runs.items() if record is None]
-            if all(runs.values()):
-                for column in table.accuracy:
-                    means = {row: interval(record, column)[0] for row, record in runs.items()}
-                    behind += [f"{column} of {row}" for row in others if means[row] >= means[OURS]]
-        ahead_in = sum(lead > 0 for lead, _ in leads)
-        least, where = min(leads)
-        note = f"As printed, ahead in {ahead_in} of {columns} columns, by at least {least} points ({where})."
-        if ahead_in < columns:
-            return Finding(Verdict.CONTRADICTED, note)
-        note += " No spread over cases or runs is given."
-        if missing:
-            return Finding(Verdict.OPEN, f"{note} Not measured here yet.")
-        if behind:
-            return Finding(Verdict.CONTRADICTED, f"{note} In our runs not ahead in {', '.join(behind)}.")
-        return Finding(Verdict.REPRODUCED, f"{note} Our runs agree.")
-
-    return check
-
-
-def _at_paper_settings(row: str, table: Table, evidence: Evidence) -> Mapping[str, Any] | None:
-    runs = runs_of(row, table, evidence)
-    return next((record for record in runs.values() if not not_as_paper(record, table.dims)), None)
+def _elsewhere(record: Record, table: Table) -> str:
+    name = record["data"]["name"]
+    return "" if name == table.dataset else f" on other data, {name}"

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from fractions import Fraction
 
-from lightm_book.paper.claim import Check, Finding, Verdict
+from lightm_book.paper.claim import Claim, Finding, Kind, Sort, Verdict, check, holds
 from lightm_book.paper.digits import agrees, half_unit, numbers, ratio_range, shown
 from lightm_book.paper.evidence import Evidence
 from lightm_book.paper.tables import GFLOPS, OURS, PARAMS, TRANSFORMERS, Table
@@ -46,254 +46,190 @@ def pairs(table: Table) -> tuple[tuple[str, str], ...]:
     return tuple((c, c.replace("DSC", "mIoU")) for c in table.accuracy if c.endswith("DSC"))
 
 
-def times(number: int, column: str, rival: str, nth: int = 0) -> Check:
-    """The quote's nth number is the quotient of a rival's and LightM-UNet's cell."""
+@check(Kind.ARITHMETIC)
+def cost(claim: Claim, evidence: Evidence, table: int, column: str, rival: str, nth: int, form: str) -> Finding:
+    """The quote's nth number is a rival's cell over LightM-UNet's ("times"), or the saving in percent.
 
-    def check(quote: str, evidence: Evidence) -> Finding:
-        table, said = evidence.tables[number], numbers(quote)[nth]
-        there, here = table[rival, column], table[OURS, column]
-        note = f"Table {number}: {there:,f} / {here:,f} = {shown(quotient(table, column, rival))}."
-        return Finding(
-            Verdict.REPRODUCED if agrees(said, quotient(table, column, rival)) else Verdict.CONTRADICTED, note
-        )
-
-    return check
-
-
-def percent_saved(number: int, column: str, rival: str, nth: int = 0) -> Check:
-    """The quote's nth number is by how many percent LightM-UNet's cell lies below a rival's."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        table, said = evidence.tables[number], numbers(quote)[nth]
-        saved = 100 * (1 - 1 / quotient(table, column, rival))
-        note = f"Table {number}: 1 − {table[OURS, column]:,f} / {table[rival, column]:,f} = {shown(saved)} %."
-        return Finding(Verdict.REPRODUCED if agrees(said, saved) else Verdict.CONTRADICTED, note)
-
-    return check
-
-
-def share_called_saving(number: int, column: str, rival: str, nth: int = 0) -> Check:
-    """Is "only p % fewer" the saving? If not: is p the share that is left?"""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        table, said = evidence.tables[number], numbers(quote)[nth]
-        share = 100 / quotient(table, column, rival)
-        if agrees(said, 100 - share):
-            return Finding(Verdict.REPRODUCED, f"Table {number}: {shown(100 - share)} % less.")
-        note = (
-            f"Table {number}: LightM-UNet has {shown(share)} % *of* {rival}'s {UNIT[column]}, "
-            f"which is {shown(100 - share)} % less: the wording understates the saving."
-        )
-        low, high = (100 * end for end in ratio_range(table[OURS, column], table[rival, column]))
-        if not agrees(said, share):
-            reach = "within" if low - half_unit(said) <= said <= high + half_unit(said) else "outside"
-            note += f" The share is printed as {said} %, {reach} what the rounding of the two cells allows."
-        return Finding(Verdict.CONTRADICTED, note)
-
-    return check
-
-
-def points_above(number: int, column: str, rival: str, nth: int = 0) -> Check:
-    """The quote's nth number is LightM-UNet's lead over a rival, in percentage points."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        table, said = evidence.tables[number], numbers(quote)[nth]
-        lead = margin(table, column, rival)
-        relative = 100 * Fraction(lead) / Fraction(table[rival, column])
-        note = (
-            f"Table {number}: {table[OURS, column]} − {table[rival, column]} = {lead} percentage points "
-            f"({shown(relative)} % of {rival}'s {column})."
-        )
-        return Finding(Verdict.REPRODUCED if lead == said else Verdict.CONTRADICTED, note)
-
-    return check
-
-
-def loss_without(row: str, other: str, nth: int) -> Check:
-    """The quote's nth number is the average mIoU that an ablation loses; the other ablation may have it instead."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        table, said = evidence.tables[3], numbers(quote)[nth]
-        lost, others = (margin(table, "Average mIoU", name) for name in (row, other))
-        note = f"Table 3, {row}: {table[OURS, 'Average mIoU']} − {table[row, 'Average mIoU']} = {lost} points of mIoU."
-        if lost == said:
-            return Finding(Verdict.REPRODUCED, note)
-        if others == said:
-            note += f" The text's {said} is the loss {other}: the two figures have changed places."
-        return Finding(Verdict.CONTRADICTED, note)
-
-    return check
-
-
-def average(number: int, row: str, metric: str) -> Check:
-    """The cell in the column Average is the mean of the two classes, as far as rounding lets one tell."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        table = evidence.tables[number]
-        printed, mean = table[row, f"Average {metric}"], mean_of_classes(table, row, metric)
-        liver, tumour = (table[row, f"{part} {metric}"] for part in ("Liver", "Tumor"))
-        note = f"({liver} + {tumour}) / 2 = {shown(mean, 3)}."
-        if agrees(printed, mean):
-            return Finding(Verdict.REPRODUCED, note)
-        slack = half_unit(printed) + (half_unit(liver) + half_unit(tumour)) / 2
-        if abs(Fraction(printed) - mean) < slack:
-            return Finding(Verdict.REPRODUCED, note + " Within the rounding of the two cells.")
-        off = shown(abs(Fraction(printed) - mean))
-        return Finding(Verdict.CONTRADICTED, note + f" Printed is {printed}: {off} away, more than rounding explains.")
-
-    return check
-
-
-def convexity(number: int, row: str) -> Check:
-    """Every (DSC, mIoU) of the row keeps the bound mIoU >= DSC / (2 - DSC) for means over cases."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        table = evidence.tables[number]
-        broken = [iou for dsc, iou in pairs(table) if not bounded(table, row, dsc, iou)]
-        slack = min(Fraction(table[row, iou]) - iou_bound(Fraction(table[row, dsc])) for dsc, iou in pairs(table))
-        if broken:
-            return Finding(Verdict.CONTRADICTED, f"{', '.join(broken)}: below the bound, by {shown(-slack)} points.")
-        return Finding(Verdict.REPRODUCED, f"The mIoU is above the bound, by at least {shown(slack)} points.")
-
-    return check
-
-
-def mean_over_cases(quote: str, evidence: Evidence) -> Finding:
-    """Pooled over all pixels mIoU would equal the bound; a mean over cases that differ lies above it."""
-    above = pooled = 0
-    for table in evidence.tables.values():
-        for row in table.rows:
-            for dsc, iou in pairs(table):
-                if "Average" in dsc:
-                    continue
-                highest = iou_bound(Fraction(table[row, dsc]) + half_unit(table[row, dsc]))
-                above += Fraction(table[row, iou]) - half_unit(table[row, iou]) > highest
-                pooled += bounded(table, row, dsc, iou)
+    form "share": the quote calls it a saving; if it is none, is it the share that is left?
+    """
+    cells, said = evidence.tables[table], numbers(claim.quote)[nth]
+    there, here, ratio = cells[rival, column], cells[OURS, column], quotient(cells, column, rival)
+    share, saved = 100 / ratio, 100 - 100 / ratio
+    if form == "times":
+        return Finding(holds(agrees(said, ratio)), f"Table {table}: {there:,f} / {here:,f} = {shown(ratio)}.")
+    if form == "saving":
+        return Finding(holds(agrees(said, saved)), f"Table {table}: 1 − {here:,f} / {there:,f} = {shown(saved)} %.")
+    if agrees(said, saved):
+        return Finding(Verdict.REPRODUCED, f"Table {table}: {shown(saved)} % less.")
     note = (
-        f"The paper does not say what the means are taken over. In {above} of {pooled} pairs the mIoU lies above "
-        "DSC / (2 − DSC) by more than rounding: they are means over cases (or folds), not scores of pooled pixels."
+        f"Table {table}: LightM-UNet has {shown(share)} % *of* {rival}'s {UNIT[column]}, "
+        f"which is {shown(saved)} % less: the wording understates the saving."
     )
-    return Finding(Verdict.CONVENTION if above == pooled else Verdict.OPEN, note)
-
-
-def own_result(row: str, where: tuple[int, str]) -> Check:
-    """The row's accuracies are not those of another network, digit for digit."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        table, (number, other) = evidence.tables[3], where
-        there = evidence.tables[number]
-        same = [c for c in table.accuracy if table[row, c] == there[other, c]]
-        if len(same) < len(table.accuracy):
-            return Finding(Verdict.REPRODUCED, f"{len(same)} of {len(table.accuracy)} accuracies equal {other}'s.")
-        note = (
-            f"All {len(same)} accuracies are those of {other} in Table {number}, digit for digit, and the networks are "
-            f"two: {table[row, GFLOPS]:,f} against {there[other, GFLOPS]:,f} GFLOPs. "
-        )
-        if evidence.counting:
-            ours, theirs = evidence.counting[3, row]["params"], evidence.counting[number, other]["params"]
-            same_size = f"both have {ours:,}" if ours == theirs else f"they have {ours:,} and {theirs:,}"
-            note += f"They are close relatives: counted once, {same_size} parameters. "
-        note += "The paper does not say why."
-        return Finding(Verdict.CONTRADICTED, note)
-
-    return check
-
-
-def repeats_row(number: int, row: str, columns: tuple[str, ...], source: int) -> Check:
-    """The cells of one table's row are those of the same row in another table."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        here, there = evidence.tables[number], evidence.tables[source]
-        other = [c for c in columns if here[row, c] != there[row, c]]
-        if other:
-            return Finding(Verdict.CONTRADICTED, f"Tables {number} and {source} differ in {', '.join(other)}.")
-        return Finding(Verdict.REPRODUCED, f"All {len(columns)} numbers are those of Table {source}.")
-
-    return check
-
-
-def cells_said(number: int, row: str, columns: tuple[str, ...]) -> Check:
-    """The quote's numbers are these cells, in this order."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        table = evidence.tables[number]
-        cells = tuple(table[row, column] for column in columns)
-        note = f"Table {number}: {' and '.join(f'{cell:,f}' for cell in cells)}."
-        return Finding(Verdict.REPRODUCED if numbers(quote) == cells else Verdict.CONTRADICTED, note)
-
-    return check
-
-
-def rounds_to(columns: tuple[int, ...], nth: int = 0) -> Check:
-    """The quote's nth number, in millions, is LightM-UNet's printed number of parameters in these tables."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        said = numbers(quote)[nth]
-        cells = {number: evidence.tables[number][OURS, PARAMS] for number in columns}
-        note = f"Printed: {', '.join(f'{cell}M in Table {number}' for number, cell in cells.items())}."
-        fits = [number for number, cell in cells.items() if agrees(said, Fraction(cell))]
-        if len(fits) == len(cells):
-            return Finding(Verdict.REPRODUCED, note)
-        if fits:
-            return Finding(Verdict.CONVENTION, f"{note} True of Table {fits[0]} only.")
-        return Finding(Verdict.CONTRADICTED, note)
-
-    return check
-
-
-def over_percent_below_transformers(quote: str, evidence: Evidence) -> Finding:
-    """LightM-UNet's printed parameters lie by more than the quoted percentage below every Transformer's."""
-    least = numbers(quote)[0]
-    pairs_ = [(number, rival) for number in (1, 2) for rival in TRANSFORMERS]
-    saved = [100 * (1 - 1 / quotient(evidence.tables[number], PARAMS, rival)) for number, rival in pairs_]
-    said = (f"{shown(s)} % ({rival}, Table {n})" for (n, rival), s in zip(pairs_, saved, strict=True))
-    note = f"The savings as printed: {', '.join(said)}."
-    over = sum(s > least for s in saved)
-    if over == len(saved):
-        return Finding(Verdict.REPRODUCED, note)
-    note += f" {over or 'None'} of them {'are' if over > 1 else 'is'} over {least} %"
-    above = [
-        f"{rival}, Table {n}"
-        for n in (1, 2)
-        for rival in evidence.tables[n].rows
-        if rival not in (*TRANSFORMERS, OURS) and 100 * (1 - 1 / quotient(evidence.tables[n], PARAMS, rival)) > least
-    ]
-    note += f"; others are ({'; '.join(above)})." if above else "."
+    low, high = (100 * end for end in ratio_range(here, there))
+    if not agrees(said, share):
+        reach = "within" if low - half_unit(said) <= said <= high + half_unit(said) else "outside"
+        note += f" The share is printed as {said} %, {reach} what the rounding of the two cells allows."
     return Finding(Verdict.CONTRADICTED, note)
 
 
-def lowest(column: str, rivals: tuple[str, ...]) -> Check:
-    """LightM-UNet's cell is below those of the rivals in Tables 1 and 2."""
-
-    def check(quote: str, evidence: Evidence) -> Finding:
-        parts, lower = [], []
-        for number in (1, 2):
-            table = evidence.tables[number]
-            others = {table[row, column]: row for row in rivals}
-            least = min(others)
-            lower.append(table[OURS, column] < least)
-            them = f"{'at least ' * (len(rivals) > 1)}{least:,f} ({others[least]})"
-            parts.append(f"{table[OURS, column]:,f} against {them} in Table {number}")
-        note = f"As printed: {'; '.join(parts)}."
-        return Finding(Verdict.REPRODUCED if all(lower) else Verdict.CONTRADICTED, note)
-
-    return check
+@check(Kind.ARITHMETIC)
+def lead(claim: Claim, evidence: Evidence, table: int, column: str, rival: str) -> Finding:
+    """The quote's number is LightM-UNet's lead over a rival, in percentage points."""
+    cells, ahead = evidence.tables[table], margin(evidence.tables[table], column, rival)
+    relative = 100 * Fraction(ahead) / Fraction(cells[rival, column])
+    note = (
+        f"Table {table}: {cells[OURS, column]} − {cells[rival, column]} = {ahead} percentage points "
+        f"({shown(relative)} % of {rival}'s {column})."
+    )
+    return Finding(holds(ahead == numbers(claim.quote)[0]), note)
 
 
-def dearer_ablations(quote: str, evidence: Evidence) -> Finding:
+@check(Kind.ARITHMETIC)
+def loss(claim: Claim, evidence: Evidence, row: str, other: str, nth: int) -> Finding:
+    """The quote's nth number is the average mIoU that an ablation loses; the other ablation may have it instead."""
+    table, said = evidence.tables[3], numbers(claim.quote)[nth]
+    lost, others = (margin(table, "Average mIoU", name) for name in (row, other))
+    note = f"Table 3, {row}: {table[OURS, 'Average mIoU']} − {table[row, 'Average mIoU']} = {lost} points of mIoU."
+    if others == said != lost:
+        note += f" The text's {said} is the loss {other}: the two figures have changed places."
+    return Finding(holds(lost == said), note)
+
+
+@check(Kind.ARITHMETIC)
+def average(claim: Claim, evidence: Evidence, table: int, row: str, metric: str) -> Finding:
+    """The cell in the column Average is the mean of the two classes, as far as rounding lets one tell."""
+    cells = evidence.tables[table]
+    printed, mean = cells[row, f"Average {metric}"], mean_of_classes(cells, row, metric)
+    liver, tumour = (cells[row, f"{part} {metric}"] for part in ("Liver", "Tumor"))
+    note = f"({liver} + {tumour}) / 2 = {shown(mean, 3)}."
+    if agrees(printed, mean):
+        return Finding(Verdict.REPRODUCED, note)
+    slack = half_unit(printed) + (half_unit(liver) + half_unit(tumour)) / 2
+    if abs(Fraction(printed) - mean) < slack:
+        return Finding(Verdict.REPRODUCED, note + " Within the rounding of the two cells.")
+    off = shown(abs(Fraction(printed) - mean))
+    return Finding(Verdict.CONTRADICTED, note + f" Printed is {printed}: {off} away, more than rounding explains.")
+
+
+@check(Kind.ARITHMETIC, Sort.BOUND)
+def bound(claim: Claim, evidence: Evidence, table: int, row: str) -> Finding:
+    """Every (DSC, mIoU) of the row keeps the bound mIoU >= DSC / (2 - DSC) for means over cases."""
+    cells = evidence.tables[table]
+    broken = [iou for dsc, iou in pairs(cells) if not bounded(cells, row, dsc, iou)]
+    slack = min(Fraction(cells[row, iou]) - iou_bound(Fraction(cells[row, dsc])) for dsc, iou in pairs(cells))
+    if broken:
+        return Finding(Verdict.CONTRADICTED, f"{', '.join(broken)}: below the bound, by {shown(-slack)} points.")
+    return Finding(Verdict.REPRODUCED, f"The mIoU is above the bound, by at least {shown(slack)} points.")
+
+
+@check(Kind.ARITHMETIC, Sort.ONE_SIDED)
+def means_over_cases(claim: Claim, evidence: Evidence) -> Finding:
+    """For pooled pixels of one class mIoU would equal the bound; a mean over cases, or over classes, lies above it."""
+    above = []
+    for table in evidence.tables.values():
+        for row in table.rows:
+            for dsc, iou in pairs(table):
+                if dsc.startswith(("Liver", "Tumor")):
+                    highest = iou_bound(Fraction(table[row, dsc]) + half_unit(table[row, dsc]))
+                    above.append(Fraction(table[row, iou]) - half_unit(table[row, iou]) > highest)
+    note = (
+        f"The paper does not say what the means are taken over. In {sum(above)} of {len(above)} pairs of one class "
+        "(Tables 1 and 3) the mIoU lies above DSC / (2 − DSC) by more than rounding, so they are means over cases or "
+        "folds, not scores of pooled pixels. Table 2 does not name its classes; means over two would lie above, too."
+    )
+    return Finding(Verdict.CONVENTION if all(above) else Verdict.OPEN, note)
+
+
+def equal_accuracies(evidence: Evidence, table: int, row: str, other_table: int, other: str) -> list[str]:
+    """The accuracy columns in which two rows have the same digits."""
+    here, there = evidence.tables[table], evidence.tables[other_table]
+    return [column for column in here.accuracy if here[row, column] == there[other, column]]
+
+
+@check(Kind.ARITHMETIC)
+def own_result(claim: Claim, evidence: Evidence, table: int, row: str, other_table: int, other: str) -> Finding:
+    """The row's accuracies are not those of another network, digit for digit."""
+    here, there = evidence.tables[table], evidence.tables[other_table]
+    same = equal_accuracies(evidence, table, row, other_table, other)
+    if len(same) < len(here.accuracy):
+        return Finding(Verdict.REPRODUCED, f"{len(same)} of {len(here.accuracy)} accuracies equal {other}'s.")
+    note = (
+        f"All {len(same)} accuracies are those of {other} in Table {other_table}, digit for digit, and the networks "
+        f"are two: {here[row, GFLOPS]:,f} against {there[other, GFLOPS]:,f} GFLOPs. "
+    )
+    if evidence.counting:
+        ours, theirs = evidence.counting[table, row]["params"], evidence.counting[other_table, other]["params"]
+        same_size = f"both have {ours:,}" if ours == theirs else f"they have {ours:,} and {theirs:,}"
+        note += f"They are close relatives: counted once, {same_size} parameters. "
+    return Finding(Verdict.CONTRADICTED, note + "The paper does not say why.")
+
+
+@check(Kind.ARITHMETIC)
+def repeated_row(claim: Claim, evidence: Evidence, table: int, row: str, source: int) -> Finding:
+    """The cells of one table's row are those of the same row in another table."""
+    here, there = evidence.tables[table], evidence.tables[source]
+    other = [column for column in here.columns if here[row, column] != there[row, column]]
+    if other:
+        return Finding(Verdict.CONTRADICTED, f"Tables {table} and {source} differ in {', '.join(other)}.")
+    return Finding(Verdict.REPRODUCED, f"All {len(here.columns)} numbers are those of Table {source}.")
+
+
+@check(Kind.ARITHMETIC)
+def cells(claim: Claim, evidence: Evidence, table: int, row: str, columns: list[str]) -> Finding:
+    """The quote's numbers are these cells, in this order."""
+    found = tuple(evidence.tables[table][row, column] for column in columns)
+    note = f"Table {table}: {' and '.join(f'{cell:,f}' for cell in found)}."
+    return Finding(holds(numbers(claim.quote) == found), note)
+
+
+@check(Kind.ARITHMETIC)
+def millions(claim: Claim, evidence: Evidence, tables: list[int]) -> Finding:
+    """The quote's number, in millions, is LightM-UNet's printed number of parameters in these tables."""
+    printed = {number: evidence.tables[number][OURS, PARAMS] for number in tables}
+    note = f"Printed: {', '.join(f'{cell}M in Table {number}' for number, cell in printed.items())}."
+    fits = [number for number, cell in printed.items() if agrees(numbers(claim.quote)[0], Fraction(cell))]
+    if 0 < len(fits) < len(printed):
+        return Finding(Verdict.CONVENTION, f"{note} True of Table {fits[0]} only.")
+    return Finding(holds(bool(fits)), note)
+
+
+@check(Kind.ARITHMETIC)
+def saved_against_transformers(claim: Claim, evidence: Evidence) -> Finding:
+    """LightM-UNet's printed parameters lie by more than the quoted percentage below every Transformer's."""
+    least = numbers(claim.quote)[0]
+    saved = {
+        (number, rival): 100 - 100 / quotient(evidence.tables[number], PARAMS, rival)
+        for number in (1, 2)
+        for rival in evidence.tables[number].rows
+        if rival != OURS
+    }
+    asked = {place: value for place, value in saved.items() if place[1] in TRANSFORMERS}
+    said = (f"{shown(value)} % ({rival}, Table {number})" for (number, rival), value in asked.items())
+    note = f"The savings as printed: {', '.join(said)}."
+    over = sum(value > least for value in asked.values())
+    if over == len(asked):
+        return Finding(Verdict.REPRODUCED, note)
+    others = [f"{rival}, Table {n}" for (n, rival), v in saved.items() if (n, rival) not in asked and v > least]
+    note += f" {over or 'None'} of them {'are' if over > 1 else 'is'} over {least} %"
+    return Finding(Verdict.CONTRADICTED, note + (f"; others are ({'; '.join(others)})." if others else "."))
+
+
+@check(Kind.ARITHMETIC)
+def dearer(claim: Claim, evidence: Evidence) -> Finding:
     """Table 3's two replacements have more parameters and operations than LightM-UNet, as printed."""
     table = evidence.tables[3]
-    rows = tuple(row for row in table.rows if row.startswith("VSSM→"))
-    said = [
+    rows = [row for row in table.rows if row.startswith("VSSM→")]
+    said = (
         f"{row}: {shown(quotient(table, PARAMS, row), 1)} times the parameters, {shown(quotient(table, GFLOPS, row))} "
         "times the GFLOPs"
         for row in rows
-    ]
-    dearer = all(margin(table, column, row) < 0 for row in rows for column in (PARAMS, GFLOPS))
-    return Finding(Verdict.REPRODUCED if dearer else Verdict.CONTRADICTED, f"As printed, {'; '.join(said)}.")
+    )
+    more = all(margin(table, column, row) < 0 for row in rows for column in (PARAMS, GFLOPS))
+    return Finding(holds(more), f"As printed, {'; '.join(said)}.")
 
 
-def beats_convolution(quote: str, evidence: Evidence) -> Finding:
+@check(Kind.ARITHMETIC)
+def beats_convolution(claim: Claim, evidence: Evidence) -> Finding:
     """Self-attention and the VSS Module are above the convolution in every accuracy column of Table 3."""
     table, conv = evidence.tables[3], "VSSM→Conv3"
     below = [
@@ -309,9 +245,6 @@ def beats_convolution(quote: str, evidence: Evidence) -> Finding:
     note = f"Not in every column: {below[0][0]} is not above in {listed}."
     if averages:
         note = f"True of the averages. {note}"
-    note += " The convolution's row repeats SegResNet's accuracies (see Table 3)." if _repeated(evidence) else ""
+    if len(equal_accuracies(evidence, 3, conv, 1, "SegResNet")) == len(table.accuracy):
+        note += " The convolution's row repeats SegResNet's accuracies (see Table 3)."
     return Finding(Verdict.CONVENTION if averages else Verdict.CONTRADICTED, note)
-
-
-def _repeated(evidence: Evidence) -> bool:
-    return own_result("VSSM→Conv3", (1, "SegResNet"))("", evidence).verdict is Verdict.CONTRADICTED
