@@ -10,8 +10,9 @@ from lightm.data.montgomery_shenzhen import MontgomeryShenzhen
 from lightm.data.packed import pack
 from lightm.data.splits import read_split
 from lightm.training.logs import Counting
+from lightm.training.recipes import FOLDER
 
-SPLIT = Path(__file__).resolve().parents[1] / "experiments" / "splits" / "montgomery-shenzhen-seed0.json"
+SPLIT = FOLDER / "splits" / "montgomery-shenzhen-seed0.json"
 
 
 def main() -> None:

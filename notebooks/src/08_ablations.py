@@ -35,6 +35,7 @@ from lightm.models.vss import VSSModule
 from lightm.training.config import config_from_dict
 from lightm.training.record import list_records
 from lightm.training.trainer import Trainer
+from lightm_book import ROOT
 from lightm_book.compare.experiments import experiments, standings
 from lightm_book.compare.experiments import scores as case_scores
 from lightm_book.compare.statistics import compare, holm, interval_of_cases, sign_flip_test, sign_flips
@@ -474,7 +475,7 @@ for name, comparison in found.items():
 # states, spatial or causal convolution.
 
 # %%
-recorded = experiments(list_records(Path("../results/runs")))
+recorded = experiments(list_records(ROOT / "results/runs"))
 real = next((e for e in recorded if e.dataset == "montgomery-shenzhen" and BASE in e.systems), None)
 ABLATED = {name: name for name in OTHERS}
 OPEN = {

@@ -36,6 +36,7 @@ from matplotlib.ticker import NullFormatter
 from lightm.training.config import config_from_dict
 from lightm.training.record import list_records
 from lightm.training.trainer import Trainer
+from lightm_book import ROOT
 from lightm_book.compare.experiments import (
     Standing,
     costs,
@@ -99,7 +100,7 @@ def span(pair):
 # same recipe. The code calls such a group an *experiment*, and sorts the records into them:
 
 # %%
-records = list_records(Path("../results/runs"))
+records = list_records(ROOT / "results/runs")
 found = experiments(records)
 rows = [
     (e.title, len(e.systems), sum(map(len, e.systems.values())), e.first["environment"]["hardware"]["gpu"] or "CPU")
@@ -357,7 +358,7 @@ print("\n".join(line for line in lines[2:start] + lines[stop : lines.index("[eva
 # test cases must not choose anything):
 
 # %%
-rates = json.loads(Path("../results/learning-rates.json").read_text())
+rates = json.loads((ROOT / "results/learning-rates.json").read_text())
 asked = sorted({row["lr"] for row in rates})
 lines = []
 for name in dict.fromkeys(row["model"] for row in rates):
@@ -556,8 +557,8 @@ for number in TABLES:
 # first, stands in a plan; a piece is done when its record lies under `results/`:
 
 # %%
-pieces = load_plan(Path("../experiments/plans/gpu.toml"))
-made = {path.stem for path in Path("../results").rglob("*.json")}
+pieces = load_plan("gpu")
+made = {path.stem for path in (ROOT / "results").rglob("*.json")}
 groups = {}
 for piece in pieces:
     groups.setdefault(piece.why, []).append(piece.name in made)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from lightm.cli.parser import AddCommand, Program
+from lightm_book import need_clone
 from lightm_book.bench import cli as bench
 from lightm_book.counting import cli as count
 from lightm_book.reproduce import cli as reproduce
@@ -44,18 +45,21 @@ def _add_claims(command: AddCommand) -> None:
 
 
 def _build(args: argparse.Namespace) -> None:
+    need_clone("lightm-book build")
     from lightm_book.builders.build_book import build_book
 
     sys.exit(build_book(args.committed))
 
 
 def _notebooks(args: argparse.Namespace) -> None:
+    need_clone("lightm-book notebooks")
     from lightm_book.builders.build_notebooks import build_notebooks
 
     build_notebooks(args.only)
 
 
 def _claims(args: argparse.Namespace) -> None:
+    need_clone("lightm-book claims")
     from lightm_book.builders.scorecard import write_scorecard
 
     sys.exit(write_scorecard(args.check))
@@ -63,7 +67,7 @@ def _claims(args: argparse.Namespace) -> None:
 
 LIGHTM_BOOK = Program(
     "lightm-book",
-    "What the book of LightM-UNet needs, in a checkout of its repository; `make` calls it.",
+    "What the book of LightM-UNet needs; `make` calls it. bench, reproduce and count also work without its repository.",
     "Each command has its own help, with examples: lightm-book bench --help",
     (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, count.add),
 )

@@ -1,4 +1,4 @@
-"""Which learning rate suits every network? experiments/strong.toml at a small size, scored on the validation cases.
+"""Which learning rate suits every network? recipe `strong` at a small size, scored on the validation cases.
 
     python -m lightm_book.reproduce.learning_rates --json results/learning-rates.json
 
@@ -15,9 +15,7 @@ from lightm.files import write_json
 from lightm.training.config import load_config
 from lightm.training.losses import NonFiniteLoss
 from lightm.training.trainer import Trainer
-from lightm_book import ROOT
 
-RECIPE = ROOT / "experiments" / "strong.toml"
 MODELS = {"lightm-unet": (), "segresnet": (), "nnunet": ("model.options.n_stages=5",)}  # name -> what its size needs
 RATES = (3e-4, 1e-3, 3e-3)
 SMALL = (
@@ -33,7 +31,7 @@ SMALL = (
 def run(model: str, rate: float, seed: int, folder: Path) -> dict:
     """One run as a row of the table: settings, and loss and DSC on the validation cases by epoch."""
     changes = (f"model.name={model}", *MODELS[model], f"optim.lr={rate}", f"train.seed={seed}")
-    config = load_config(RECIPE, (*SMALL, *changes))
+    config = load_config("strong", (*SMALL, *changes))
     out = folder / f"{model}-{rate:g}-{seed}"
     row = {"model": model, "lr": rate, "seed": seed, "config": config.public()}
     try:
