@@ -84,7 +84,7 @@ def test_info_says_what_is_here_and_how_to_get_what_is_not(capsys, monkeypatch):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
     lines = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
-    assert f"lightm {lightm.__version__}" in out and " ready " in lines["reference"]
+    assert f"lightm {lightm.__version__} (" in out and " ready " in lines["reference"]
     assert "SYNTHETIC" in lines["phantom-cxr"] and "300 cases" in lines["phantom-cxr"]
     assert " missing " in lines["lits"] and "lightm data fetch lits" in lines["lits"]
     assert "lightm-unet" in lines and out.count(" in use ") == 1
