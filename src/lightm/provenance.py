@@ -82,7 +82,7 @@ def _git(checkout: Path, *command: str) -> str:
     # A checkout of another user (a shared folder, a container's mount) is read all the same; its hooks are not run.
     safe = ("-c", f"safe.directory={checkout.as_posix()}", "-c", "core.fsmonitor=false")
     done = subprocess.run(
-        ["git", *safe, "-C", checkout, *command], capture_output=True, text=True, timeout=10, check=True
+        ["git", *safe, "-C", checkout, *command], capture_output=True, timeout=10, check=True, encoding="utf-8"
     )
     return done.stdout.strip()
 
