@@ -9,14 +9,18 @@ PAGES = ["README.md", "CONTRIBUTING.md", *(f"book/{path.name}" for path in sorte
 PROGRAMS = ("lightm", "lightm-book", "papermill", "accelerate", "pytest")
 
 
-def commands(*pages: str) -> list[str]:
-    """Each command line in the shell blocks of these pages that calls one of PROGRAMS, without its comment, once."""
+def commands(*pages: str, mentions: bool = False) -> list[str]:
+    """Each command line in the shell blocks of these pages that calls one of PROGRAMS, without its comment, once.
+
+    mentions: instead, what their text has between backticks, such as `lightm info`.
+    """
     found = {}
     for page in pages:
         text = (ROOT / page).read_text(encoding="utf-8")
         if page.endswith(".py"):  # a chapter: its text is comments
             text = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
-        for block in re.findall(r"^```(?:sh|bash)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        blocks = r"`((?:lightm|lightm-book) [^`…]+)`" if mentions else r"^```(?:sh|bash)\n(.*?)^```"
+        for block in re.findall(blocks, text, re.DOTALL | re.MULTILINE):
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
                 if words and words[0] in PROGRAMS:

@@ -9,12 +9,15 @@ from documented import PAGES, commands
 from papermill.cli import papermill as papermill_cli
 
 from lightm.cli import LIGHTM
+from lightm.errors import LightMError
 from lightm_book import ROOT
 from lightm_book.cli import LIGHTM_BOOK
 from lightm_book.show.notebook import PROFILES
 
 CHAPTERS = sorted((ROOT / "notebooks" / "src").glob("*.py"))
-SHOWN = commands(*PAGES, *(f"notebooks/src/{path.name}" for path in CHAPTERS))
+TEXTS = (*PAGES, *(f"notebooks/src/{path.name}" for path in CHAPTERS))
+SHOWN, MENTIONED = commands(*TEXTS), commands(*TEXTS, mentions=True)
+PARSERS = {"lightm": LIGHTM, "lightm-book": LIGHTM_BOOK}
 
 
 @pytest.mark.parametrize("line", SHOWN)
@@ -28,7 +31,18 @@ def test_a_command_on_a_page_is_one_that_its_program_takes(line):
         assert set(dict(given["parameters"])) <= set(papermill.inspect_notebook(notebook)), "unknown parameter"
         assert dict(given["parameters"])["profile"] in PROFILES
     else:
-        {"lightm": LIGHTM, "lightm-book": LIGHTM_BOOK}[program].parse(words)
+        PARSERS[program].parse(words)
+
+
+@pytest.mark.parametrize("line", MENTIONED)
+def test_a_command_that_a_text_mentions_exists(line):
+    program, *words = shlex.split(line)
+    try:
+        PARSERS[program].parse(words)
+    except SystemExit as stop:  # --help
+        assert stop.code == 0
+    except LightMError as error:  # mentioned without what it needs, as in `lightm predict`
+        assert re.search("arguments are required|expected one argument", str(error)), error
 
 
 def test_the_pages_show_what_this_module_looks_for():

@@ -151,6 +151,14 @@ def test_a_run_killed_by_the_system_goes_on_then_predicts_and_is_scored(recipe, 
     assert json.loads((tmp_path / "scores.json").read_text())["scores"] == record["test"]
 
 
-def test_the_command_line_starts_without_loading_torch():
-    code = "import sys, lightm.cli; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+def test_help_and_the_list_of_recipes_come_without_loading_torch():
+    script = (
+        "import contextlib, io, sys\n"
+        "from lightm.cli import main\n"
+        "from lightm_book.cli import main as book\n"
+        "for run, line in [(main, '--help'), (main, 'predict --help'), (main, 'train --list'), (book, '--help')]:\n"
+        "    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "        assert run(line.split()) == 0\n"
+        "assert not {'torch', 'numpy'} & sys.modules.keys()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0

@@ -6,9 +6,3 @@ pieces.py      how one piece is made: a training run, a check or a timing of the
 session.py     one call: the pieces that are pending, as far as the time reaches
 rehearsal.py   the same pieces, tiny, for a machine without a GPU
 """
-
-from lightm_book.reproduce.plan import Piece, load_plan
-from lightm_book.reproduce.session import reproduce
-from lightm_book.reproduce.workshop import Workshop
-
-__all__ = ["Piece", "Workshop", "load_plan", "reproduce"]

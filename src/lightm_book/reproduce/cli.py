@@ -39,10 +39,10 @@ or by a crash: the next one goes on where it stopped, also on another machine to
 def _run(args: argparse.Namespace) -> None:
     import os
 
-    from lightm_book.reproduce import Workshop, load_plan, reproduce
-    from lightm_book.reproduce.plan import select
+    from lightm_book.reproduce.plan import load_plan, select
     from lightm_book.reproduce.rehearsal import rehearsed, xrays_are_here
-    from lightm_book.reproduce.session import table
+    from lightm_book.reproduce.session import reproduce, table
+    from lightm_book.reproduce.workshop import Workshop
 
     pieces = select(load_plan(args.plan), args.only)
     device = args.device or ("cpu" if args.rehearse else "cuda")

@@ -20,10 +20,10 @@ from lightm.training.task import Task
 from lightm_book import ROOT
 from lightm_book.bench.record import check_bench
 from lightm_book.cli import main
-from lightm_book.reproduce import Piece, Workshop, load_plan, reproduce
-from lightm_book.reproduce.plan import select
+from lightm_book.reproduce.plan import Piece, load_plan, select
 from lightm_book.reproduce.rehearsal import rehearsed
-from lightm_book.reproduce.session import table
+from lightm_book.reproduce.session import reproduce, table
+from lightm_book.reproduce.workshop import Workshop
 
 RECIPE = """
 [data]
