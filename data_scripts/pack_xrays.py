@@ -4,11 +4,13 @@ lightm reads that file in the folder's place: put it as cxr.zip into the folder 
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from lightm.data.montgomery_shenzhen import MontgomeryShenzhen
 from lightm.data.packed import pack
 from lightm.data.splits import read_split
+from lightm.errors import LightMError
 from lightm.training.logs import Counting
 from lightm.training.recipes import FOLDER
 
@@ -41,4 +43,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LightMError as error:
+        sys.exit(f"pack_xrays.py: {error}")

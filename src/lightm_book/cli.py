@@ -3,8 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
 from lightm.cli.parser import AddCommand, Program
+from lightm.errors import LightMError
 from lightm_book import need_clone
 from lightm_book.bench import cli as bench
 from lightm_book.counting import cli as count
@@ -45,24 +48,25 @@ def _add_claims(command: AddCommand) -> None:
 
 
 def _build(args: argparse.Namespace) -> None:
-    need_clone("lightm-book build")
-    from lightm_book.builders.build_book import build_book
-
-    sys.exit(build_book(args.committed))
+    sys.exit(_builder("lightm-book build", "build_book").build_book(args.committed))
 
 
 def _notebooks(args: argparse.Namespace) -> None:
-    need_clone("lightm-book notebooks")
-    from lightm_book.builders.build_notebooks import build_notebooks
-
-    build_notebooks(args.only)
+    _builder("lightm-book notebooks", "build_notebooks").build_notebooks(args.only)
 
 
 def _claims(args: argparse.Namespace) -> None:
-    need_clone("lightm-book claims")
-    from lightm_book.builders.scorecard import write_scorecard
+    sys.exit(_builder("lightm-book claims", "scorecard").write_scorecard(args.check))
 
-    sys.exit(write_scorecard(args.check))
+
+def _builder(command: str, module: str) -> ModuleType:
+    """A module of lightm_book.builders; LightMError without a clone or without the packages that it imports."""
+    need_clone(command)
+    try:
+        return import_module(f"lightm_book.builders.{module}")
+    except ModuleNotFoundError as error:
+        remedy = 'type `pip install -e ".[book]"` in the clone, or let make do it'
+        raise LightMError(f"`{command}` needs the package {error.name}: {remedy}.") from error
 
 
 LIGHTM_BOOK = Program(
