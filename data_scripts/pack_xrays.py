@@ -4,14 +4,17 @@ lightm reads that file in the folder's place: put it as cxr.zip into the folder 
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from lightm.data.montgomery_shenzhen import MontgomeryShenzhen
 from lightm.data.packed import pack
 from lightm.data.splits import read_split
+from lightm.errors import LightMError
 from lightm.training.logs import Counting
+from lightm.training.recipes import FOLDER
 
-SPLIT = Path(__file__).resolve().parents[1] / "experiments" / "splits" / "montgomery-shenzhen-seed0.json"
+SPLIT = FOLDER / "splits" / "montgomery-shenzhen-seed0.json"
 
 
 def main() -> None:
@@ -40,4 +43,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LightMError as error:
+        sys.exit(f"pack_xrays.py: {error}")

@@ -42,6 +42,7 @@ from lightm.training.randomness import epoch_batches, seed_iteration
 from lightm.training.record import load_record
 from lightm.training.task import load_task
 from lightm.training.trainer import Trainer
+from lightm_book import ROOT
 from lightm_book.paper import TABLES, setting
 from lightm_book.show.figures import COLORS, frames_slider, png_bytes, use_style
 from lightm_book.show.notebook import check_profile, show_source
@@ -54,7 +55,6 @@ run = check_profile(
         "paper": {"recipe": "paper", "dsc": 0.0},  # how far the paper's settings get is what that run finds out
     },
 )
-recipes = Path("../experiments")
 folder = tempfile.TemporaryDirectory()  # for the runs of this chapter; gone when the kernel stops
 runs = Path(folder.name)
 use_style()
@@ -77,7 +77,7 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # the small one that the page you read was made with.
 
 # %%
-recipe = {name: load_config(recipes / f"{name}.toml") for name in ("paper", "smoke")}
+recipe = {name: load_config(name) for name in ("paper", "smoke")}
 shown = ["data.name", "data.size", "optim.name", "optim.lr", "optim.momentum", "optim.weight_decay", "optim.power"]
 shown += ["optim.warmup", "optim.clip", "train.epochs", "train.batch_size", "train.precision", "data.augment"]
 print(f"{'':<20}{'paper':<22}smoke")
@@ -265,7 +265,7 @@ for power in (0.5, 2.0):
     ax.plot(np.linspace(0, 1, K), np.linspace(1, 0, K) ** power, color="gray", linewidth=1, linestyle=":")
     ax.text(0.5, 0.5**power + 0.02, f"power {power}", color="gray", fontsize=10)
 for name, line in (("paper", "-"), ("cxr-192", "--")):
-    optim = load_config(recipes / f"{name}.toml").optim
+    optim = load_config(name).optim
     course = [learning_rate(k, K, optim) / optim.lr for k in range(K)]
     ax.plot(np.arange(K) / K, course, line, label=name)
 ax.set(xlabel="part of the training done", ylabel="learning rate / $\\eta_0$")
@@ -287,9 +287,9 @@ assert learning_rate(0, K, optim) == optim.lr and 0 < learning_rate(K - 1, K, op
 show_source(Augmentation)
 
 # %% mystnb={"image": {"alt": "Two synthetic chest radiographs with the outline of their lungs, each followed by four random variants, slightly turned, moved and stretched, with other contrast and noise; the outline follows"}}
-config = load_config(recipes / f"{run.recipe}.toml")
+config = load_config(run.recipe)
 size = config.data.size[0]
-phantoms = load_config(recipes / "smoke.toml", [f"data.size=[{size}, {size}]", f"data.options.size={size}"])
+phantoms = load_config("smoke", [f"data.size=[{size}, {size}]", f"data.options.size={size}"])
 gallery = load_task(phantoms)  # synthetic cases: the only ones that are ever drawn in this book
 assert gallery.dataset.synthetic
 originals = gallery.data("test")  # not augmented
@@ -471,7 +471,7 @@ show_source(save_checkpoint, start="for path in (*new", end="sync(folder.parent)
 # %%
 tiny = ["data.size=[16, 16]", "data.options.size=16", "data.options.cases=20", "train.epochs=3"]
 tiny += ["model.options.width=4", "model.options.depths=[1]", "model.options.bottleneck_depth=1"]
-small = load_config(recipes / "smoke.toml", tiny)
+small = load_config("smoke", tiny)
 Trainer(small, runs / "whole", quiet=True).fit()
 
 interrupted = Trainer(small, runs / "halves", quiet=True)
@@ -551,7 +551,7 @@ assert kept(saving) < kept(plain) / 3
 # radiographs, stored under `results/runs/` with everything that is needed to repeat it. {doc}`07_real_xrays` is about it.
 
 # %% mystnb={"image": {"alt": "The stored run on real radiographs: training and validation loss fall quickly and then slowly over the epochs; DSC and IoU on the validation cases rise and level off"}}
-stored = load_record("../results/runs/montgomery-shenzhen-lightm-unet-192.json")
+stored = load_record(ROOT / "results/runs/montgomery-shenzhen-lightm-unet-192.json")
 figure = plt.figure(figsize=(6.8, 3.0), layout="constrained")
 draw_training(figure, stored["curve"])
 plt.show()
@@ -566,9 +566,9 @@ print(f"validation DSC {stored['best']['val_dsc']:.3f} in epoch {stored['best'][
 # None of this needs a notebook. In a terminal:
 #
 # ```bash
-# lightm train experiments/smoke.toml              # what you just saw; the run is left in runs/smoke
-# lightm train experiments/smoke.toml --resume     # go on after Ctrl-C, a crash or a power cut
-# lightm train experiments/released.toml --smoke   # any recipe, on a few phantoms: does it work here?
+# lightm train smoke                               # what you just saw; the run is left in runs/smoke
+# lightm train smoke --resume                      # go on after Ctrl-C, a crash or a power cut
+# lightm train released --smoke                    # any recipe, on a few phantoms: does it work here?
 # tensorboard --logdir runs                        # the curves of all runs, also while they run
 # lightm predict runs/smoke image.png mask.png     # the label of each pixel, as an image
 # lightm evaluate runs/smoke                       # score the held-out cases again

@@ -20,7 +20,6 @@ profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 # %%
 import json
 import textwrap
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,7 +34,9 @@ from lightm.training.config import config_from_dict, config_hash
 from lightm.training.evaluation import evaluate, resize_logits
 from lightm.training.logs import draw_training
 from lightm.training.metrics import dice_iou
+from lightm.training.recipes import FOLDER
 from lightm.training.record import load_record
+from lightm_book import ROOT
 from lightm_book.compare.rows import case_means
 from lightm_book.compare.statistics import mean_interval
 from lightm_book.paper import TABLES
@@ -55,7 +56,7 @@ use_style()
 
 
 # %%
-results = Path("../results/runs")
+results = ROOT / "results/runs"
 record_file = results / f"{run.record}.json"
 if not record_file.exists() and profile == "paper":
     print(f"{record_file.name} is pending: nobody has run it on a GPU yet. What follows is the record of the CPU run.")
@@ -95,7 +96,7 @@ assert record["data"]["name"] == "montgomery-shenzhen" and not record["data"]["s
 # file's hash:
 
 # %%
-split = json.loads(Path("../experiments/splits/montgomery-shenzhen-seed0.json").read_text(encoding="utf-8"))
+split = json.loads((FOLDER / "splits/montgomery-shenzhen-seed0.json").read_text(encoding="utf-8"))
 assert split["sha256"] == record["data"]["split_sha256"]
 assert sorted(split["test"]) == sorted(case["case"] for case in record["test"]["cases"])
 
@@ -358,8 +359,8 @@ for difference in not_as_paper(record, 2):
 #
 # ```bash
 # export LIGHTM_DATA=$HOME/data                        # where the data shall lie
-# python data_scripts/montgomery_shenzhen.py           # fetch it, check every file
-# lightm train experiments/cxr-192.toml --out runs/cxr
+# lightm data fetch montgomery-shenzhen                # fetch it, check every file
+# lightm train cxr-192 --out runs/cxr
 # ```
 #
 # `runs/cxr/record.json` is then yours: same recipe, same split, same pixels. On a processor of another kind sums are

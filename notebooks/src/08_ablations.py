@@ -34,6 +34,7 @@ from lightm.models.vss import VSSModule
 from lightm.training.config import config_from_dict
 from lightm.training.record import list_records
 from lightm.training.trainer import Trainer
+from lightm_book import ROOT
 from lightm_book.compare.rows import experiments, scores
 from lightm_book.compare.statistics import LEVEL, detectable_difference, difference, holm, sign_flips
 from lightm_book.compare.verdicts import family, standings
@@ -483,7 +484,7 @@ for name, found in by_runs.items():
 # runs were trained to the end, at least two of each, whatever chapter shows it.
 
 # %%
-recorded_runs = list_records(Path("../results/runs"))
+recorded_runs = list_records(ROOT / "results/runs")
 book = family(recorded_runs)  # the same object as in chapter 12
 recorded = experiments(recorded_runs)
 ABLATED = {name: name for name in OTHERS}

@@ -17,7 +17,6 @@ profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 # %%
 import json
 import math
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
@@ -31,6 +30,7 @@ from lightm.models.released import DWConvBlock, MambaBlock, ReleasedLightMUNet, 
 from lightm.models.rvm import RVMLayer
 from lightm.models.unet import DecoderBlock
 from lightm.models.vss import SelectiveSSM, VSSModule
+from lightm_book import ROOT
 from lightm_book.paper.settings import setting
 from lightm_book.show.figures import COLORS, frames_slider, use_style
 from lightm_book.show.notebook import check_profile, show_source
@@ -362,7 +362,7 @@ assert max(rungs, key=lambda r: r[1]) is rungs[1] and max(rungs, key=lambda r: r
 # Here are ours, computed now:
 
 # %%
-cases = json.loads(Path("../tests/models/released_outputs.json").read_text(encoding="utf-8"))["cases"]
+cases = json.loads((ROOT / "tests/models/released_outputs.json").read_text(encoding="utf-8"))["cases"]
 
 
 def fill(model, seed):

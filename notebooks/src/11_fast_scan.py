@@ -29,7 +29,6 @@ import math
 import time
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,6 +37,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from lightm.scan import chunked, cpu_forward, reference, selective_scan
+from lightm_book import ROOT
 from lightm_book.bench.inputs import ScanInputs, Shape
 from lightm_book.bench.machine import Machine, machine
 from lightm_book.bench.peers import find
@@ -55,7 +55,7 @@ run = check_profile(
     },
 )
 use_style()
-records = list_bench(Path("../results/bench"))
+records = list_bench(ROOT / "results/bench")
 names = ("shapes", "kept", "lengths", "262144", "long", "memory")
 shapes, kept, lengths, longer, long, memory = (records[f"scan-cpu-{name}"] for name in names)
 here = shapes["environment"]["hardware"]

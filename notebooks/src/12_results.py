@@ -33,6 +33,7 @@ from scipy import stats
 from lightm.training.config import config_from_dict
 from lightm.training.record import list_records
 from lightm.training.trainer import Trainer
+from lightm_book import ROOT
 from lightm_book.compare import verdicts
 from lightm_book.compare.costs import costs, count_of
 from lightm_book.compare.curves import FLAT, load_tunings, ranks_after, validation
@@ -80,7 +81,7 @@ use_style()
 # verdicts. The others are the first minute of training, and say what networks learn quickly.
 
 # %%
-records = list_records(Path("../results/runs"))
+records = list_records(ROOT / "results/runs")
 found = experiments(records)
 rows = [
     (
@@ -428,10 +429,10 @@ print("\n".join(line for line in lines[2:start] + lines[stop : lines.index("[eva
 # *validation* cases; the test cases must not choose anything. Every such record that there is:
 
 # %%
-tunings = load_tunings(Path("../results/rates"))
+tunings = load_tunings(ROOT / "results/rates")
 if not tunings:
     print(
-        "No learning rate was chosen by records yet: pending (lightm-book reproduce --plan experiments/plans/converged.toml)."
+        "No learning rate was chosen by records yet: pending (lightm-book reproduce --plan converged.toml)."
     )
 lines, rates = [], sorted({rate for tuning in tunings for rate in tuning.rates})
 for tuning in tunings:
@@ -649,8 +650,8 @@ for number in TABLES:
 # first, stands in a plan; a piece is done when its record lies under `results/`:
 
 # %%
-pieces = load_plan(Path("../experiments/plans/gpu.toml"))
-made = {path.stem for path in Path("../results").rglob("*.json")}
+pieces = load_plan("gpu")
+made = {path.stem for path in (ROOT / "results").rglob("*.json")}
 groups = {}
 for piece in pieces:
     groups.setdefault(piece.why, []).append(piece.name in made)

@@ -21,7 +21,6 @@
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
 # %%
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
@@ -30,6 +29,7 @@ from torch import nn
 from lightm.counting import count
 from lightm.models import build_model
 from lightm.training.record import load_record
+from lightm_book import ROOT
 from lightm_book.bench.record import list_bench
 from lightm_book.counting.memory import LiveBytes, count_memory, measure_peak, with_fused_mamba
 from lightm_book.counting.memory_table import (
@@ -137,7 +137,7 @@ torch.set_num_threads(threads)
 # real X-rays ({doc}`07_real_xrays`) has the peak of the whole process:
 
 # %%
-real = load_record(Path("../results/runs/montgomery-shenzhen-lightm-unet-192.json"))
+real = load_record(ROOT / "results/runs/montgomery-shenzhen-lightm-unet-192.json")
 settings_of_run = (
     real["config"]["data"]["size"],
     real["config"]["train"]["batch_size"],
@@ -166,7 +166,7 @@ assert step.peak < real["cost"]["peak_memory_bytes"]
 # One image at the paper's size, the network of the text:
 
 # %%
-recorded = read_memory(Path("../results/memory.json"))
+recorded = read_memory(ROOT / "results/memory.json")
 with torch.device("meta"):
     text = build_model(OURS, 2, 3, 2)
 step = count_memory(text, (3, 512, 512))
@@ -446,7 +446,7 @@ print(", ".join(f"{name} {100 * n / macs.macs:.0f}%" for name, n in macs.by_oper
 
 # %% tags=["nbval-ignore-output"]
 # Not compared by nbval: benchmarks are measured anew more often than this page is run.
-steps = [record for record in list_bench(Path("../results/bench")).values() if record["kind"] == "step"]
+steps = [record for record in list_bench(ROOT / "results/bench").values() if record["kind"] == "step"]
 if not steps:
     print("No training step has been timed into results/bench/ yet: pending (lightm-book bench step --json ...).")
 lines = []

@@ -1,8 +1,52 @@
-"""lightm: LightM-UNet (arXiv 2403.05246) understood, checked and usable."""
+"""lightm: LightM-UNet (arXiv 2403.05246) understood, checked and usable.
 
-from importlib.metadata import PackageNotFoundError, version
+>>> import lightm
+>>> model = lightm.build_model("lightm-unet", spatial_dims=2, in_channels=1, out_channels=2)
+>>> trained = lightm.load("runs/smoke")  # after `lightm train smoke`
 
-try:
-    __version__ = version("lightm")
-except PackageNotFoundError:  # run from a checkout that was never installed
-    __version__ = "0+unknown"
+Each name below is imported when it is first used, so that `import lightm` is quick and needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightm.inference import load
+    from lightm.models import build_model, list_models
+    from lightm.models.unet import LightMUNet
+    from lightm.scan import selective_scan
+
+    __version__: str
+
+__all__ = ["LightMUNet", "__version__", "build_model", "list_models", "load", "selective_scan"]
+_HOMES = {
+    "LightMUNet": "lightm.models.unet",
+    "build_model": "lightm.models",
+    "list_models": "lightm.models",
+    "load": "lightm.inference",
+    "selective_scan": "lightm.scan",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value = _version()
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("lightm")
+    except PackageNotFoundError:
+        return "0+unknown"  # run from a checkout that was never installed

@@ -11,15 +11,47 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightm.data.images import ImageFile, check_label_path, read_image, write_label
 from lightm.data.transforms import normalise_image, resize_image
 from lightm.errors import LightMError
-from lightm.training.checkpoint import find_checkpoint, load_model, load_state
+from lightm.models import build_model
+from lightm.training.checkpoint import find_checkpoint, load_model, load_state, load_weights, read_network
 from lightm.training.config import config_from_dict
 from lightm.training.evaluation import autocast, evaluate, resize_logits
 from lightm.training.task import build_network, open_run, open_task
+
+
+def load(source: str | Path) -> nn.Module:
+    """A trained network, in eval mode, on the CPU: images (B, C, *S) -> logits (B, K, *S).
+
+    source: a folder that `lightm train` made, for its best weights; or a weights file (.safetensors) whose metadata
+    names the network, such as best/model.safetensors of such a folder. The images must have the size and the
+    normalisation of its training; `Predictor` takes care of both.
+    LightMError: no such folder or file, or it is damaged, or it names no network.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        folder, state = _best(path)
+        model = build_network(config_from_dict(state["config"]), state["task"])
+        load_model(folder, model)
+    elif path.is_file():
+        model = _named(path)
+        load_weights(path, model)
+    else:
+        raise LightMError(f"There is no run folder and no weights file {path}; correct the path.")
+    return model.eval()
+
+
+def _named(path: Path) -> nn.Module:
+    """The network that a weights file names, not filled yet."""
+    network = read_network(path)
+    try:
+        name, options, task = network["model"]["name"], network["model"]["options"], network["task"]
+        return build_model(name, task["spatial_dims"], task["in_channels"], len(task["classes"]), **options)
+    except (KeyError, TypeError) as error:
+        raise LightMError(f"{path} does not describe its network whole ({error}); give the run folder.") from error
 
 
 class Predictor:

@@ -1,11 +1,12 @@
 """Where a number comes from: versions, hardware, commit. Never a path, a user's or a machine's name."""
 
 import ctypes
+import json
 import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +57,45 @@ def cpu_model() -> str:
 
 
 def git_state() -> dict[str, Any]:
-    """Commit of the package's checkout and whether tracked files differ from it; both None outside a checkout."""
+    """Commit of the package and whether tracked files differ from it.
+
+    The package lies in a checkout, or pip installed it from a commit (`pip install git+https://…`) and noted which.
+    Else both are None, and "why" says what is missing; the version of lightm is then all that is known.
+    """
+    here = Path(lightm.__file__).resolve().parent
+    checkout = here.parents[1]
+    if not (checkout / ".git").exists():  # a foreign repository around site-packages is not ours to name
+        commit = _installed_commit(here)
+        if commit is None:
+            return {"commit": None, "dirty": None, "why": "installed without its repository"}
+        return {"commit": commit, "dirty": False}
     try:
-        commit = _git("rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+        commit = _git(checkout, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git(checkout, "status", "--porcelain", "--untracked-files=no"))}
+    except FileNotFoundError:
+        return {"commit": None, "dirty": None, "why": "git is not installed"}
     except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
+        return {"commit": None, "dirty": None, "why": "git could not read its repository"}
 
 
-def _git(*command: str) -> str:
-    here = Path(lightm.__file__).parent
-    if not (here.parents[1] / ".git").exists():
-        raise OSError("installed, not checked out")  # a foreign repository around site-packages is not ours to name
-    done = subprocess.run(["git", "-C", here, *command], capture_output=True, text=True, timeout=10, check=True)
+def _git(checkout: Path, *command: str) -> str:
+    # A checkout of another user (a shared folder, a container's mount) is read all the same; its hooks are not run.
+    safe = ("-c", f"safe.directory={checkout.as_posix()}", "-c", "core.fsmonitor=false")
+    done = subprocess.run(
+        ["git", *safe, "-C", checkout, *command], capture_output=True, timeout=10, check=True, encoding="utf-8"
+    )
     return done.stdout.strip()
+
+
+def _installed_commit(here: Path) -> str | None:
+    """The commit in pip's direct_url.json (PEP 610), if that is of the package that runs."""
+    try:
+        installed = distribution("lightm")
+        if not Path(installed.locate_file("lightm")).resolve() == here:
+            return None
+        return json.loads(installed.read_text("direct_url.json") or "{}")["vcs_info"]["commit_id"]
+    except (PackageNotFoundError, KeyError, ValueError, TypeError):
+        return None
 
 
 def peak_memory(device: torch.device) -> int:

@@ -11,6 +11,16 @@ builders    notebooks, scorecard and book
 
 from pathlib import Path
 
-# The checkout: the one that this package lies in, or, if it was installed from a wheel, the working folder's.
+from lightm.errors import LightMError
+
+# The clone of the repository: the one that this package lies in, or, if it was installed from a wheel (as in Colab),
+# the working folder or, for a chapter, the folder above notebooks/. Without one, the working folder stands in.
 _PLACES = (Path(__file__).resolve().parents[2], Path.cwd(), Path.cwd().parent)
-ROOT = next((place for place in _PLACES if (place / "_toc.yml").is_file()), Path.cwd())
+_CLONES = [place for place in _PLACES if (place / "_toc.yml").is_file()]
+ROOT = _CLONES[0] if _CLONES else Path.cwd()
+
+
+def need_clone(command: str) -> None:
+    """LightMError unless there is a clone of the repository, which `command` works on."""
+    if not _CLONES:
+        raise LightMError(f"`{command}` works on a clone of the repository of lightm, and this is none: run it in one.")

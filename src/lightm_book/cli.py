@@ -3,9 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from lightm.cli.parser import AddCommand, Program
+from lightm.errors import LightMError
+from lightm_book import need_clone
 from lightm_book.bench import cli as bench
 from lightm_book.counting import cli as count
 from lightm_book.reproduce import cli as reproduce
@@ -62,21 +66,25 @@ With --run what it rests on is made anew first: the counts of the tables, or eve
 
 
 def _build(args: argparse.Namespace) -> None:
-    from lightm_book.builders.build_book import build_book
-
-    sys.exit(build_book(args.committed))
+    sys.exit(_builder("lightm-book build", "build_book").build_book(args.committed))
 
 
 def _notebooks(args: argparse.Namespace) -> None:
-    from lightm_book.builders.build_notebooks import build_notebooks
-
-    build_notebooks(args.only)
+    _builder("lightm-book notebooks", "build_notebooks").build_notebooks(args.only)
 
 
 def _claims(args: argparse.Namespace) -> None:
-    from lightm_book.builders.scorecard import write_scorecard
+    sys.exit(_builder("lightm-book claims", "scorecard").write_scorecard(args.check))
 
-    sys.exit(write_scorecard(args.check))
+
+def _builder(command: str, module: str) -> ModuleType:
+    """A module of lightm_book.builders; LightMError without a clone or without the packages that it imports."""
+    need_clone(command)
+    try:
+        return import_module(f"lightm_book.builders.{module}")
+    except ModuleNotFoundError as error:
+        remedy = 'type `pip install -e ".[book]"` in the clone, or let make do it'
+        raise LightMError(f"`{command}` needs the package {error.name}: {remedy}.") from error
 
 
 def _claim(args: argparse.Namespace) -> None:
@@ -92,7 +100,7 @@ def _claim(args: argparse.Namespace) -> None:
 
 LIGHTM_BOOK = Program(
     "lightm-book",
-    "What the book of LightM-UNet needs, in a checkout of its repository; `make` calls it.",
+    "What the book of LightM-UNet needs; `make` calls it. bench, reproduce and count also work without its repository.",
     "Each command has its own help, with examples: lightm-book bench --help",
     (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_claim, count.add),
 )

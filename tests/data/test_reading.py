@@ -143,12 +143,12 @@ def test_a_label_map_holds_whole_numbers(volumes):
 
 @pytest.mark.parametrize("name", ["montgomery-shenzhen", "hippocampus", "lits"])
 def test_missing_data_gets_a_sentence_that_says_what_to_type(name, monkeypatch, tmp_path):
-    script = f"data_scripts/{name.replace('-', '_')}.py"
+    fetch = f"lightm data fetch {name}"
     monkeypatch.delenv("LIGHTM_DATA", raising=False)
-    with pytest.raises(LightMError, match=rf"export LIGHTM_DATA=FOLDER.*python {script}"):
+    with pytest.raises(LightMError, match=rf"export LIGHTM_DATA=FOLDER.*{fetch}"):
         load_dataset(name)
     monkeypatch.setenv("LIGHTM_DATA", str(tmp_path))
-    with pytest.raises(LightMError, match=rf"there is no folder {tmp_path}/.*python {script}"):
+    with pytest.raises(LightMError, match=rf"there is no folder {tmp_path}/.*{fetch}"):
         load_dataset(name)
 
 
@@ -225,7 +225,7 @@ def test_a_damaged_xray_is_found_before_training(three_xrays, save_gray):
     build_xrays(three_xrays / "clone", out)
     save_gray(out / "masks" / "CHNCXR_2_1.png", np.zeros((32, 32)))
     with pytest.raises(
-        LightMError, match=r"1 file\(s\) .* damaged .* masks/CHNCXR_2_1.png; get them again with `python"
+        LightMError, match=r"1 file\(s\) .* damaged .* masks/CHNCXR_2_1.png; get them again with `lightm data fetch"
     ):
         load_dataset("montgomery-shenzhen", root=out)
     (out / "images" / "CHNCXR_2_1.png").unlink()

@@ -1,6 +1,5 @@
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -8,8 +7,7 @@ from lightm.data import load_dataset
 from lightm.data.montgomery_shenzhen import MontgomeryShenzhen, manifest
 from lightm.data.splits import make_split, read_split, save_split
 from lightm.errors import LightMError
-
-COMMITTED = Path(__file__).resolve().parents[2] / "experiments" / "splits"
+from lightm.training.recipes import FOLDER
 
 
 @pytest.fixture
@@ -54,13 +52,13 @@ def test_every_part_has_every_hospital_and_reading_in_proportion(xrays):
 
 
 def test_the_committed_split_is_the_one_that_the_code_draws(xrays):
-    assert read_split(COMMITTED / "montgomery-shenzhen-seed0.json", xrays) == make_split(xrays, seed=0)
+    assert read_split(FOLDER / "splits" / "montgomery-shenzhen-seed0.json", xrays) == make_split(xrays, seed=0)
 
 
 @pytest.mark.real_data
 def test_the_committed_hippocampus_split_fits_the_data(real_data):
     data = load_dataset("hippocampus")
-    assert read_split(COMMITTED / "hippocampus-seed0.json", data) == make_split(data, seed=0)
+    assert read_split(FOLDER / "splits" / "hippocampus-seed0.json", data) == make_split(data, seed=0)
 
 
 def test_a_split_file_comes_back_as_it_was(phantoms, tmp_path):

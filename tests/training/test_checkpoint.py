@@ -76,7 +76,7 @@ def test_a_disk_that_refuses_keeps_the_last_good_checkpoint(saved, monkeypatch):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == ["last"]
 
-    def full(tensors, path):
+    def full(tensors, path, *metadata):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 

@@ -12,11 +12,12 @@ from lightm.data import list_datasets, load_dataset
 from lightm.data.splits import make_split, save_split
 from lightm.errors import LightMError
 from lightm.training.config import Config, config_from_dict, load_config
+from lightm.training.recipes import find_split, list_recipes
 from lightm.training.smoke import smoke
 from lightm.training.task import build_network, load_task
 from lightm_book.paper.sources import CODE
 
-RECIPES = sorted((Path(__file__).parents[2] / "experiments").glob("*.toml"))
+RECIPES = [recipe.name for recipe in list_recipes()]
 
 
 def write(folder: Path, text: str) -> Path:
@@ -54,9 +55,30 @@ def test_a_wrong_recipe_names_the_key_and_the_remedy(tmp_path, text, sentence):
         load_config(write(tmp_path, text))
 
 
-def test_a_missing_recipe_is_named(tmp_path):
-    with pytest.raises(LightMError, match=r"none\.toml .*experiments"):
-        load_config(tmp_path / "none.toml")
+def test_a_missing_recipe_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for asked in ("smok", "smok.toml", "experiments/smok.toml"):
+        with pytest.raises(LightMError, match=rf"no recipe {asked}\. Did you mean 'smoke'\?.*`lightm train --list`"):
+            load_config(asked)
+    with pytest.raises(LightMError, match="is a folder; name a file in it, such as"):
+        load_config(tmp_path)
+
+
+def test_a_name_is_a_recipe_of_the_package_and_a_path_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("smoke", "smoke.toml", "own"):
+        Path(name).write_text("[train]\nepochs = 99")
+    assert load_config("smoke").train.epochs < 99
+    for path in ("smoke.toml", "./smoke", "own", "~/own", Path("smoke.toml")):
+        assert load_config(path).train.epochs == 99
+
+
+def test_every_recipe_of_the_package_says_what_it_is_for_and_what_it_needs():
+    assert {"smoke", "phantom-ct", "paper"} <= set(RECIPES)
+    for recipe in list_recipes():
+        assert recipe.summary.endswith(".") and len(recipe.summary) < 100 and recipe.time, recipe
+        assert recipe.data == load_config(recipe.name).data.name
 
 
 def test_overrides_are_typed_and_reach_options(tmp_path):
@@ -98,12 +120,12 @@ def test_a_record_is_a_recipe_too(tmp_path):
     assert load_config(tmp_path / "record.json") == config
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
-def test_every_committed_recipe_is_valid_and_its_network_takes_its_images(path):
-    config = load_config(path)
-    assert config.name == path.stem
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_committed_recipe_is_valid_and_its_network_takes_its_images(name):
+    config = load_config(name)
+    assert config.name == name
     data = {info.name: info for info in list_datasets()}[config.data.name]
-    assert not config.data.split or (path.parent / config.data.split).is_file()
+    assert not config.data.split or find_split(config.data.split, config.folder).is_file()
     task = {"spatial_dims": data.spatial_dims, "in_channels": 1, "classes": ["background", "a", "b"]}
     with torch.device("meta"):  # shapes only: no memory, no arithmetic
         logits = build_network(config, task)(torch.empty(config.train.batch_size, 1, *config.data.size))
@@ -116,19 +138,30 @@ def test_where_the_data_lies_is_no_part_of_the_identity_and_enters_no_record():
     assert elsewhere.public() == Config().to_dict()
 
 
-def test_the_recipe_in_a_record_of_results_finds_its_split(tmp_path):
-    folder = tmp_path / "experiments" / "splits"
-    folder.mkdir(parents=True)
-    save_split(make_split(load_dataset("phantom-cxr", cases=10)), folder / "own.json")
+def test_a_split_is_found_beside_the_recipe_or_in_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "splits").mkdir()
+    save_split(make_split(load_dataset("phantom-cxr", cases=10)), tmp_path / "splits" / "own.json")
     config = config_from_dict({"data": {"split": "splits/own.json", "options": {"cases": 10}}})
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "run.json").write_text(json.dumps({"config": config.to_dict()}))
-    assert len(load_task(load_config(tmp_path / "results" / "run.json")).cases("test")) == 2
+    recipe = tmp_path / "run.json"
+    recipe.write_text(json.dumps({"config": config.to_dict()}))
+    assert len(load_task(load_config(recipe)).cases("test")) == 2
+    (tmp_path / "elsewhere").mkdir()
+    recipe = recipe.rename(tmp_path / "elsewhere" / "run.json")
+    with pytest.raises(LightMError, match=r"data\.split = 'splits/own\.json' is neither beside the recipe"):
+        load_task(load_config(recipe))
+    monkeypatch.chdir(tmp_path)
+    assert len(load_task(load_config(recipe)).cases("test")) == 2
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
-def test_every_recipe_has_a_smoke_version_with_the_same_training(path):
-    config = load_config(path)
+def test_the_recipe_in_a_record_finds_the_split_of_the_package_wherever_the_record_lies(tmp_path):
+    for dataset in ("montgomery-shenzhen", "hippocampus"):
+        recorded = f"splits/{dataset}-seed0.json"  # as records have it, old ones too
+        assert json.loads(find_split(recorded, tmp_path).read_text())["dataset"] == dataset
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_has_a_smoke_version_with_the_same_training(name):
+    config = load_config(name)
     small = smoke(config)
     assert small.name == f"{config.name}-smoke" and small.data.name.startswith("phantom")
     changed = {"train.epochs", "train.batch_size", "train.accumulate", "train.iterations_per_epoch", "optim.warmup"}
@@ -153,13 +186,13 @@ def test_the_smoke_versions_train(name, tmp_path, monkeypatch):
     monkeypatch.setattr("lightm.training.smoke.PHANTOMS", {2: ("phantom-cxr", 16)})
     monkeypatch.setattr("lightm.training.smoke.CASES", 10)
     network = ["model.options.width=8", "model.options.depths=[1]", "model.options.bottleneck_depth=1"]
-    config = smoke(load_config(RECIPES[0].parent / f"{name}.toml", network))
+    config = smoke(load_config(name, network))
     record = train(config, tmp_path / "run")
     assert [row["epoch"] for row in record["curve"]] == [1, 2] and record["data"]["synthetic"]
 
 
 def test_the_released_recipe_says_what_the_authors_trainer_says():
-    config = load_config(RECIPES[0].parent / "released.toml")
+    config = load_config("released")
     optim, said = config.optim, {name: CODE[name].quote for name in ("optimiser", "schedule", "epochs", "iterations")}
     assert (
         f"= {optim.name.capitalize()}(" in said["optimiser"]

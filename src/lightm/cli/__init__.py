@@ -15,7 +15,7 @@ LIGHTM = Program(
     """\
 begin with:
   lightm info                             what is installed and which data is there
-  lightm train experiments/smoke.toml     train a small network on synthetic radiographs, a minute
+  lightm train smoke                      train a small network on synthetic radiographs, a minute
   lightm predict runs/smoke IMAGE OUT     let it segment an image
 
 Each command has its own help, with examples: lightm train --help""",

@@ -23,7 +23,7 @@ def _run(args: argparse.Namespace) -> None:
 
     from lightm.data import list_datasets
     from lightm.models import list_models
-    from lightm.provenance import hardware, versions
+    from lightm.provenance import git_state, hardware, versions
     from lightm.scan import backends, choose_backend
 
     def table(title: str, rows: list[tuple[str, ...]]) -> None:
@@ -32,8 +32,10 @@ def _run(args: argparse.Namespace) -> None:
         for *cells, last in rows:
             print(" ", *(f"{cell:<{width}} " for cell, width in zip(cells, widths, strict=True)), last)
 
-    here, installed = hardware(), versions()
-    print(f"lightm {installed.pop('lightm')}   {', '.join(f'{name} {number}' for name, number in installed.items())}")
+    here, installed, git = hardware(), versions(), git_state()
+    commit = f"commit {git['commit']:.12}{', changed' if git['dirty'] else ''}" if git["commit"] else git["why"]
+    print(f"lightm {installed.pop('lightm')} ({commit})")
+    print(", ".join(f"{name} {number}" for name, number in installed.items()))
     threads = f"{here['cores']} cores, {here['threads']} threads"
     print(f"{here['cpu']}, {threads}; GPU: {here['gpu'] or 'none'}; {here['system']}")
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import lightm
@@ -15,6 +16,16 @@ from lightm.errors import LightMError, suggest
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; 130 is a shell's own for Ctrl-C
 Run = Callable[[argparse.Namespace], int | None]  # its exit code; None is 0
+
+
+def _prepare_process() -> None:
+    """Output that the console's encoding lacks is replaced, and no backend is asked of matplotlib, which only writes
+    files here: Colab and Jupyter name one to each program that they start, and a plain environment does not have it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not what a notebook puts in its place
+            stream.reconfigure(errors="replace")
+    os.environ.pop("MPLBACKEND", None)
 
 
 class AddCommand(Protocol):
@@ -50,8 +61,9 @@ class Program:
     def run(self, argv: Sequence[str] | None = None) -> int:
         """Run one command and return its exit code; what the user can put right is one line on stderr."""
         code = None
+        _prepare_process()
         try:
-            args = self._arguments(list(sys.argv[1:] if argv is None else argv))
+            args = self.parse(list(sys.argv[1:] if argv is None else argv))
             if getattr(args, "keep_memory", True):
                 keep_freed_memory()
             code = args.run(args)  # a number if the command has something to say by it, as `data verify` has
@@ -78,7 +90,8 @@ class Program:
         print(f"{self.name}: {sentence}", file=sys.stderr)
         return BAD_INPUT
 
-    def _arguments(self, argv: list[str]) -> argparse.Namespace:
+    def parse(self, argv: list[str]) -> argparse.Namespace:
+        """The arguments of one command, `~` in paths written out; LightMError for a mistake."""
         parser, commands = self._parsers()
         if not argv:
             parser.print_help(sys.stderr)
@@ -97,6 +110,9 @@ class Program:
             command = getattr(args, "parser", commands[args.command])  # of `bench scan` rather than of `bench`
             near = get_close_matches(rest[0], re.findall(r"--[\w-]+", command.format_usage()))
             command.error(f"no use for {rest[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        for name, value in vars(args).items():
+            if isinstance(value, Path):  # --out=~/runs: a shell leaves that to us
+                setattr(args, name, value.expanduser())
         return args
 
     def _parsers(self) -> tuple[Parser, dict[str, argparse.ArgumentParser]]:

@@ -14,7 +14,8 @@ def add(command: AddCommand) -> None:
         _run,
         "train the network of a recipe and score it on held-out cases",
         """\
-Train the network that a recipe (experiments/*.toml) describes. The run folder then holds
+Train the network that a recipe describes: one that comes with the package, by its name (--list
+says which), or a file of your own. The run folder then holds
 
   config.toml  split.json      the recipe with every key, and which case was used for what
   last/  best/                 checkpoints: the newest, and the best on the validation cases
@@ -24,12 +25,13 @@ Train the network that a recipe (experiments/*.toml) describes. The run folder t
 Ctrl-C stops after the current iteration and saves; --resume goes on from there (also after a
 crash) and ends with the very weights that an uninterrupted run has.""",
         """\
-  lightm train experiments/smoke.toml
-  lightm train experiments/smoke.toml --out runs/wide train.epochs=3 model.options.width=32
-  lightm train experiments/smoke.toml --resume
-  lightm train experiments/released.toml --smoke         does that recipe work here? a minute on phantoms""",
+  lightm train smoke
+  lightm train smoke --out runs/wide train.epochs=3 model.options.width=32
+  lightm train smoke --resume
+  lightm train released --smoke         does that recipe work here? a minute on phantoms
+  lightm train mine/recipe.toml         a recipe of yours; the record.json of a run is one, too""",
     )
-    sub.add_argument("recipe", type=Path, help="a file of experiments/, or a record of results/ to run again")
+    sub.add_argument("recipe", nargs="?", metavar="RECIPE", help="a name of --list, or the path of a recipe or record")
     sub.add_argument(
         "settings",
         nargs="*",
@@ -37,12 +39,32 @@ crash) and ends with the very weights that an uninterrupted run has.""",
         metavar="key=value",
         help="change the recipe, e.g. optim.lr=1e-4",
     )
+    sub.add_argument("--list", action="store_true", help="the recipes by name: what each is for, its data, its time")
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder to make (default: runs/NAME)")
     sub.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     sub.add_argument("--smoke", action="store_true", help="the recipe on a few small phantoms, within a minute")
+    sub.set_defaults(parser=sub)
+
+
+def _list() -> None:
+    from lightm.training.recipes import list_recipes
+
+    recipes = list_recipes()
+    widths = [max(map(len, column)) for column in zip(*((r.name, r.data) for r in recipes), strict=True)]
+    for recipe in recipes:
+        print(f"{recipe.name:<{widths[0]}}  {recipe.summary}")
+        print(f"{'':<{widths[0]}}  data: {recipe.data:<{widths[1]}}  time: {recipe.time}")
 
 
 def _run(args: argparse.Namespace) -> None:
+    if args.list:
+        return _list()
+    if args.recipe is None:
+        args.parser.error("name a recipe, such as smoke; `lightm train --list` has all")
+    _train(args)
+
+
+def _train(args: argparse.Namespace) -> None:
     import logging
 
     from lightm.data.check.named import check_before_training, said_before_training

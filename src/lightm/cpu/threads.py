@@ -65,7 +65,8 @@ def _openmp() -> Callable | None:
     """GNU OpenMP's `GOMP_parallel` of the library that torch has loaded, or None."""
     if not sys.platform.startswith("linux") or not torch.backends.openmp.is_available():
         return None
-    loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}
+    maps = Path("/proc/self/maps").read_text(errors="surrogateescape")  # proc(5): the path is the sixth field
+    loaded = {line.split(maxsplit=5)[-1] for line in maps.splitlines() if "libgomp" in line}
     ours = [path for path in loaded if Path(torch.__file__).parent in Path(path).parents] or list(loaded)
     if len(ours) != 1:  # none, or no telling which one torch uses
         return None

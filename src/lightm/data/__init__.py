@@ -70,6 +70,7 @@ def load_dataset(name: str, root: str | Path | None = None, **options) -> Datase
     """
     if name not in _DATASETS:
         raise LightMError(f"There is no data set {name!r}. {suggest(name, _DATASETS)}")
+    root = None if root is None else Path(root).expanduser()
     make = _DATASETS[name].load()
     known = [parameter for parameter in inspect.signature(make).parameters if parameter != "root"]
     check_options(name, options, known)

@@ -1,4 +1,4 @@
-"""Get each data set into the shape that its reader expects; the scripts in data_scripts/ are the commands for this."""
+"""Get each data set into the shape that its reader expects: `lightm data fetch`."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def build_xrays(source: Path, out: Path) -> None:
         name = f"{case_id}.png"
         for path in (source / "data" / "cxr" / name, source / "data" / "masks" / name):
             if not path.is_file():
-                raise LightMError(f"{path} is missing: give --source the folder of a clone of {XRAYS_REPOSITORY}.")
+                raise LightMError(f"{path} is missing: give --archive the folder of a clone of {XRAYS_REPOSITORY}.")
         shutil.copyfile(source / "data" / "cxr" / name, out / "images" / name)
         with Image.open(source / "data" / "masks" / name) as mask:
             pixels = np.asarray(mask.convert("L"))

@@ -71,7 +71,7 @@ class MontgomeryShenzhen(Dataset):
         if missing:
             raise LightMError(
                 f"Data set {self.name}: {len(missing)} of {len(expected)} files are missing in {self.root}, e.g. "
-                f"{missing[0]}; get them with `python data_scripts/montgomery_shenzhen.py --out {self.root}`."
+                f"{missing[0]}; get them with `lightm data fetch {self.name} --out FOLDER`."
             )
         how = {name: hash_file if name.startswith("images/") else hash_mask for name in expected}
         found = remembered_hashes(self.root, how, pinned=self.fingerprint())
@@ -79,7 +79,7 @@ class MontgomeryShenzhen(Dataset):
         if wrong:
             raise LightMError(
                 f"Data set {self.name}: {len(wrong)} file(s) in {self.root} are damaged or not those of the record, "
-                f"e.g. {wrong[0]}; get them again with `python data_scripts/montgomery_shenzhen.py --out {self.root}`."
+                f"e.g. {wrong[0]}; get them again with `lightm data fetch {self.name} --out FOLDER`."
             )
 
     def fingerprint(self) -> str:

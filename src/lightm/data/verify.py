@@ -20,22 +20,21 @@ def find_root(dataset: str, folder: str, root: str | Path | None, packed: bool =
 
     packed: it may also be a file, FOLDER.zip beside where the folder would be (`lightm.data.packed`).
     """
-    script = f"data_scripts/{dataset.replace('-', '_')}.py"
     if root is None:
         home = os.environ.get("LIGHTM_DATA")
         if not home:
             raise LightMError(
                 f"Data set {dataset} needs files and LIGHTM_DATA is not set: type `export LIGHTM_DATA=FOLDER`, FOLDER "
-                f"being the one that holds {folder}/ (`python {script} --help` says how to get it)."
+                f"being the one that holds {folder}/, and `lightm data fetch {dataset}` if it is not there yet."
             )
-        root = Path(home) / folder
+        root = Path(home).expanduser() / folder
         if packed and not root.is_dir() and root.with_suffix(".zip").is_file():
             root = root.with_suffix(".zip")
-    root = Path(root).expanduser()
+    root = Path(root)
     if not root.is_dir() and not (packed and root.is_file()):
         raise LightMError(
-            f"Data set {dataset}: there is no folder {root}; correct LIGHTM_DATA, or type `python {script} --help` to "
-            "learn how to get the data."
+            f"Data set {dataset}: there is no folder {root}; correct LIGHTM_DATA, or get the data with "
+            f"`lightm data fetch {dataset}`."
         )
     return root
 

@@ -1,6 +1,7 @@
 """A recipe in, a run folder out: `lightm.training.trainer.Trainer(config, folder).fit()`.
 
 config                     the recipe, every key checked        task         its data, split and network
+recipes                    those that come with the package, by name
 trainer                    the loop: epochs, validation, checkpoints
 optim, losses, metrics     what is minimised, how, and what is scored
 execution, evaluation      how a network is run; the scores of its cases

@@ -1,6 +1,6 @@
 """Checkpoints: a folder of safetensors and JSON that is there whole, or not at all. No pickle.
 
-    model.safetensors       weights and buffers by name
+    model.safetensors       weights and buffers by name; its metadata names the network, so `lightm.load` takes the file
     optimizer.safetensors   the optimiser's tensors as "parameter/slot" (only where training goes on from it)
     state.json              everything else, and the SHA-256 of the other files
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -52,7 +52,8 @@ def save_checkpoint(
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         # Copies of their own: safetensors refuses two names for one memory, which a shared layer has.
-        save_file({k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}, _model(new))
+        weights = {k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}
+        save_file(weights, _model(new), _metadata(state))
         options = None
         if optimizer is not None:
             tensors, options = _split_optimizer(model, optimizer)
@@ -100,16 +101,39 @@ def load_state(folder: Path) -> dict[str, Any]:
 
 def load_model(folder: Path, model: nn.Module) -> None:
     """Fill `model` with the weights of a checkpoint; LightMError names the first that does not fit."""
-    tensors = load_file(_model(folder))
+    load_weights(_model(folder), model)
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Fill `model` with the weights of a file; LightMError names the first that does not fit."""
+    tensors = load_file(path)
     own = model.state_dict()
     for name in [*own, *tensors]:
         here, there = (tuple(t[name].shape) if name in t else None for t in (own, tensors))
         if here != there:
             raise LightMError(
-                f"The weights in {folder} are of another architecture: {name} is "
+                f"The weights in {path} are of another architecture: {name} is "
                 f"{there or 'not there'} in the checkpoint and {here or 'not there'} in this model."
             )
     model.load_state_dict(tensors)
+
+
+def read_network(path: Path) -> dict[str, Any]:
+    """What the metadata of a weights file says of its network: {"model": …, "task": …}, as a checkpoint's state does.
+
+    LightMError if it is no safetensors file, a damaged one, or one that names no network of lightm.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            network = json.loads((file.metadata() or {})["lightm"])
+        return {"model": dict(network["model"]), "task": dict(network["task"])}
+    except (OSError, SafetensorError) as error:
+        raise LightMError(f"{path} is no safetensors file, or a damaged one ({error}); give another.") from error
+    except (KeyError, TypeError, ValueError):
+        raise LightMError(
+            f"{path} does not name its network: build it with lightm.build_model and use load_state_dict, or give the "
+            "run folder that the weights are from."
+        ) from None
 
 
 def load_optimizer(folder: Path, state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -142,6 +166,13 @@ def _parameter_names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list
     """Names in the order in which the optimiser numbers its parameters."""
     names = {id(p): name for name, p in model.named_parameters()}
     return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+
+
+def _metadata(state: dict[str, Any]) -> dict[str, str] | None:
+    """What `read_network` reads, of a state that holds a recipe and a task."""
+    if not {"config", "task"} <= state.keys():
+        return None
+    return {"lightm": json.dumps({"model": state["config"]["model"], "task": state["task"]}, sort_keys=True)}
 
 
 def _model(folder: Path) -> Path:

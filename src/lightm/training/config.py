@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lightm.errors import LightMError, suggest
+from lightm.training.recipes import find_recipe
 
 
 def _setting(
@@ -44,8 +45,7 @@ class DataConfig:
     )
     split: str = _setting(
         "",
-        "committed split file, looked for in the recipe's folder and the folders above it; "
-        "empty: split by split_seed and ratios",
+        "split file, beside the recipe or one that comes with the package; empty: split by split_seed and ratios",
     )
     split_seed: int = _setting(0, "seed of the split if no file is named", low=0)
     ratios: tuple[int, ...] = _setting((7, 1, 2), "train : validation : test", low=0)
@@ -175,19 +175,18 @@ def config_hash(table: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(_decisive(table), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def load_config(path: str | Path, overrides: typing.Iterable[str] = ()) -> Config:
-    """Read a recipe (.toml), or the recipe inside a record of results/ (.json); apply `section.key=value` overrides.
+def load_config(recipe: str | Path, overrides: typing.Iterable[str] = ()) -> Config:
+    """Read a recipe and apply `section.key=value` overrides.
 
+    recipe: the name of one that comes with the package, the path of one (.toml), or of a record that holds one (.json).
     Raises LightMError naming the key and the remedy: unknown key, wrong type, value out of range, unreadable file.
     """
-    path = Path(path)
+    path = find_recipe(recipe)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        known = [str(p) for p in Path("experiments").glob("*.toml")]
-        remedy = suggest(f"experiments/{path.stem}.toml", known) if known else "Recipes are experiments/*.toml."
-        raise LightMError(f"Can't read the recipe {path} ({reason}). {remedy}") from error
+        raise LightMError(f"Can't read the recipe {path} ({reason}).") from error
     try:
         table = json.loads(text)["config"] if path.suffix == ".json" else tomllib.loads(text)
     except (ValueError, KeyError, TypeError) as error:

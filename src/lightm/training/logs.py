@@ -102,11 +102,11 @@ def write_log(rows: list[Row], path: Path) -> None:
 
 
 def draw_curves(rows: list[Row], path: Path, title: str) -> None:
-    """Loss and validation scores over the epochs, as a PNG; nothing where matplotlib is not installed."""
+    """Loss and validation scores over the epochs, as a PNG; nothing where matplotlib can't be loaded."""
     try:
         from matplotlib.figure import Figure  # not pyplot's: no global state, no display needed
-    except ImportError:
-        return  # a bare GPU machine; log.csv has the same numbers
+    except (ImportError, ValueError):
+        return  # a bare GPU machine, or MPLBACKEND names what is not there; log.csv has the same numbers
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     draw_training(figure, rows)

@@ -21,6 +21,7 @@ from lightm.data.splits import Split, make_split, read_split, save_split
 from lightm.errors import LightMError
 from lightm.models import build_model
 from lightm.training.config import Config, load_config
+from lightm.training.recipes import find_split
 
 SPLIT_FILE, CONFIG_FILE, RECORD_FILE = "split.json", "config.toml", "record.json"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -87,7 +88,7 @@ def load_task(config: Config) -> Task:
         size = list(config.data.size)
         raise LightMError(f"data.size = {size} has {len(size)} axes, but {dataset.name} is {dataset.spatial_dims}D.")
     if config.data.split:
-        split = read_split(_find(config.data.split, config.folder), dataset)
+        split = read_split(find_split(config.data.split, config.folder), dataset)
     else:
         split = make_split(dataset, seed=config.data.split_seed, ratios=config.data.ratios)
     for part in ("train", "val", "test"):
@@ -132,15 +133,3 @@ def open_task(folder: str | Path, root: str | Path | None = None) -> Task:
     config = open_run(folder)
     data = replace(config.data, split=SPLIT_FILE, root=str(root or config.data.root))
     return load_task(replace(config, data=data))
-
-
-def _find(name: str, folder: Path) -> Path:
-    """A file named in a recipe: beside it or in a folder above it, or where the recipes are.
-
-    So a record in results/, or the config.toml of a run folder, is a recipe too.
-    """
-    for place in (folder, *folder.resolve().parents, Path()):
-        for path in (place / name, place / "experiments" / name):
-            if path.is_file():
-                return path
-    raise LightMError(f"data.split = {name!r} is not beside the recipe, nor in a folder above it; correct the path.")

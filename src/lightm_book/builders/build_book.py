@@ -31,7 +31,7 @@ from lightm_book.builders.build_facts import CURVES, facts, headline
 from lightm_book.builders.build_notebooks import ENVIRONMENT, NOTEBOOKS, quiet_stderr, strip_ansi
 
 BUILD = ROOT / "_build"
-RECIPE = ROOT / "experiments" / "smoke.toml"
+RECIPE = "smoke"
 RUN = BUILD / "runs" / "smoke"
 EXECUTED = BUILD / "executed"
 PARAMETERS = {"profile": "smoke"}
@@ -117,7 +117,8 @@ def digest(paths: Iterable[Path], *extra: str) -> str:
 
 
 def package_digest(*more: Path) -> str:
-    package = [*(ROOT / "src").rglob("*.py"), ROOT / "requirements" / "constraints.txt"]
+    package = [p for kind in ("py", "toml", "json") for p in (ROOT / "src").rglob(f"*.{kind}")]
+    package = [*package, ROOT / "requirements" / "constraints.txt"]
     return digest([*package, *more])
 
 
@@ -133,8 +134,8 @@ def chapters() -> list[str]:
 
 
 def train() -> str | None:
-    """`lightm train experiments/smoke.toml`; an interrupted run of the same recipe and package is resumed."""
-    key, stamp = package_digest(RECIPE), RUN.with_suffix(".key")
+    """`lightm train smoke`; an interrupted run of the same recipe and package is resumed."""
+    key, stamp = package_digest(), RUN.with_suffix(".key")
     same = stamp.exists() and stamp.read_text() == key
     if same and (RUN / "record.json").exists():
         return "unchanged, kept"
@@ -143,12 +144,12 @@ def train() -> str | None:
         shutil.rmtree(RUN, ignore_errors=True)
     RUN.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(key)
-    command = [sys.executable, "-m", "lightm", "train", str(RECIPE.relative_to(ROOT)), "--out", str(RUN)]
+    command = [sys.executable, "-m", "lightm", "train", RECIPE, "--out", str(RUN)]
     code = run_and_wait([*command, *(["--resume"] if resume else [])])
     if code == 130:
         raise KeyboardInterrupt
     if code:
-        raise BuildError(f"Training {RECIPE.relative_to(ROOT)} failed, see above.")
+        raise BuildError(f"Training the recipe {RECIPE} failed, see above.")
     return None
 
 
@@ -264,7 +265,7 @@ def build_book(committed: bool = False) -> int:
     folder = out / "stage" if committed else BUILD / "stage"
     try:
         names = chapters()
-        package = package_digest(*(ROOT / "experiments").rglob("*.*"), *(ROOT / "results").rglob("*.json"))
+        package = package_digest(*(ROOT / "results").rglob("*.json"))
         notebooks = {} if committed else {f"notebook {name}": partial(execute, name, package) for name in names}
         before = {} if committed else {"train a small LightM-UNet": train}
         after = {

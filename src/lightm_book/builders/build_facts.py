@@ -63,7 +63,9 @@ def describe_run(record: dict) -> str:
     alt = f"Loss and scores over the {len(record['curve'])} epochs of the training run of this build"
     return (
         "## The training run\n\n"
-        "`lightm train experiments/smoke.toml` ran first, to show that the whole chain works here.\n\n"
+        "`lightm train smoke` ran first, to show that the whole chain works here.\
+\
+"
         + markdown_table(("what", "measured"), rows, ":--")
         + f"\n\n```{{image}} {CURVES}\n:alt: {alt}\n```"
     )

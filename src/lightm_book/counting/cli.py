@@ -29,9 +29,10 @@ each parameter and multiply-accumulate once. With --memory: the bytes of every s
 def _run(args: argparse.Namespace) -> None:
     if not args.memory:
         return _tables(args.json)
-    from lightm_book import ROOT
+    from lightm_book import ROOT, need_clone
     from lightm_book.counting.memory_table import write_memory
 
+    need_clone("lightm-book count --memory")
     write_memory(ROOT / "results" / "memory.json")
 
 

@@ -15,7 +15,7 @@ def add(command: AddCommand) -> None:
         _run,
         "run the paper's experiments on a GPU, piece by piece",
         """\
-Make what is pending of experiments/plans/gpu.toml, the most valuable first: is the scan right and
+Make what is pending of a plan (gpu, unless another is named), the most valuable first: is the scan right and
 fast on this GPU, then the paper's Table 2 on its X-rays, then its ablations and what lies beyond.
 Each piece takes minutes and leaves a record. A call can end at any time, by its budget, by Ctrl-C
 or by a crash: the next one goes on where it stopped, also on another machine to which the folder
@@ -33,37 +33,28 @@ or by a crash: the next one goes on where it stopped, also on another machine to
     sub.add_argument("--out", type=Path, metavar="DIR", help="where it is made (default: runs/reproduce)")
     sub.add_argument("--device", choices=("cuda", "cpu"), help="default: cuda; with --rehearse the CPU")
     sub.add_argument("--data", type=Path, metavar="PATH", help="the X-rays: their folder, or the packed file")
-    sub.add_argument("--plan", type=Path, metavar="FILE", help="another plan than experiments/plans/gpu.toml")
+    sub.add_argument("--plan", default="gpu", metavar="PLAN", help="gpu (default), reduced, converged, or a file")
 
 
 def _run(args: argparse.Namespace) -> None:
     import os
 
-    from lightm_book.reproduce import Workshop, load_plan, reproduce
-    from lightm_book.reproduce.plan import select
+    from lightm_book.reproduce.plan import load_plan, select
     from lightm_book.reproduce.rehearsal import rehearsed, xrays_are_here
-    from lightm_book.reproduce.session import table
+    from lightm_book.reproduce.session import reproduce, table
+    from lightm_book.reproduce.workshop import Workshop
 
-    plan = args.plan or _plan()
-    pieces = select(load_plan(plan), args.only)
+    pieces = select(load_plan(args.plan), args.only)
     device = args.device or ("cpu" if args.rehearse else "cuda")
     out = args.out or Path("runs") / ("rehearsal" if args.rehearse else "reproduce")
     if args.data is not None and not args.data.exists():
-        raise LightMError(f"--data {args.data} is not there; correct the path, or pack it: data_scripts/pack_xrays.py.")
+        raise LightMError(f"--data {args.data} is not there; correct the path.")
     if args.rehearse:
         pieces = rehearsed(pieces, xrays_are_here(str(args.data) if args.data else None))
-    workshop = Workshop(out, None if args.rehearse else plan.resolve().parents[2] / "results")
+    workshop = Workshop(out, None if args.rehearse else ROOT / "results")
     if args.list:
         print(table(pieces, workshop))
         return
     if device == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "true"
     reproduce(pieces, workshop, device, args.budget, args.data)
-
-
-def _plan() -> Path:
-    """The plan of the folder where the command is given, or of the checkout that the package is from."""
-    for folder in (Path(), ROOT):
-        if (path := folder / "experiments" / "plans" / "gpu.toml").is_file():
-            return path
-    raise LightMError("There is no experiments/plans/gpu.toml here; go to the repository, or give --plan FILE.")

@@ -1,10 +1,10 @@
-"""The plan of the pieces, experiments/plans/gpu.toml: groups of pieces, the most valuable first.
+"""A plan of the pieces, lightm_book/plans/*.toml: groups of pieces, the most valuable first.
 
     [[group]]
     name = "table2-{recipe}-{model}-seed{seed}"   each combination of the lists below is a piece, named like this
     why = "..."                                   what one learns from it
     minutes = 5                                   what a piece may take: a guess, until one was measured
-    recipe = ["strong", "released"]               files in the folder above the plan's, without .toml
+    recipe = ["strong", "released"]               recipes of lightm by name, or files beside the plan (TOML)
     model = ["lightm-unet", "nnunet"]             networks
     variant = ["directions2"]                     names of [variants], each a list of settings; optional
     seed = [0, 1, 2]                              the slowest to change; then recipe, variant, model
@@ -26,7 +26,9 @@ from typing import Any
 
 from lightm.errors import LightMError, suggest
 from lightm.training.config import Config, load_config
+from lightm.training.recipes import list_recipes
 
+PLANS = Path(__file__).resolve().parents[1] / "plans"  # package data
 TRAINED = ("train", "tune")
 _KINDS = (*TRAINED, "check", "bench-scan", "bench-step")
 _COMMON = {"name": str, "why": str, "minutes": int | float, "kind": str}
@@ -49,14 +51,25 @@ class Piece:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def load_plan(path: str | Path) -> list[Piece]:
-    """The pieces of a plan, the most valuable first. LightMError names what is wrong in the file."""
-    path = Path(path)
+def find_plan(plan: str | Path) -> Path:
+    """The file of a plan, given by the name of one that comes with the package ("gpu") or by its path."""
+    path = Path(plan).expanduser()
+    shipped = {path.stem: path for path in PLANS.glob("*.toml")}
+    if str(plan) in shipped:
+        return shipped[str(plan)]
+    if not path.is_file():
+        raise LightMError(f"There is no plan {plan}. {suggest(path.stem, shipped)} A path works, too.")
+    return path
+
+
+def load_plan(plan: str | Path) -> list[Piece]:
+    """The pieces of a plan (its name or path), the most valuable first. LightMError names what is wrong in the file."""
+    path = find_plan(plan)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise LightMError(f"Can't read the plan {path} ({reason}); ours is experiments/plans/gpu.toml.") from error
+        raise LightMError(f"Can't read the plan {path} ({reason}); correct it.") from error
     _known(table, {"group": list, "variants": dict}, path, "the plan")
     pieces: dict[str, Piece] = {}
     for group in table.get("group", []):
@@ -64,6 +77,8 @@ def load_plan(path: str | Path) -> list[Piece]:
             if piece.name in pieces:
                 raise LightMError(f"{path}: two pieces are called {piece.name}; give one group another name.")
             pieces[piece.name] = piece
+    if not pieces:
+        raise LightMError(f"{path} has no piece: write a [[group]].")
     return list(pieces.values())
 
 
@@ -92,6 +107,7 @@ def _pieces(group: dict[str, Any], variants: dict[str, list[str]], path: Path) -
     if kind not in TRAINED:
         yield Piece(name, pace=name, options=group.get("options", {}), **about)
         return
+    known = {recipe.name for recipe in list_recipes()}
     axes = group["seed"], group["recipe"], group.get("variant", [""]), group["model"]
     for seed, recipe, variant, model in product(*axes):
         if variant and variant not in variants:
@@ -100,7 +116,7 @@ def _pieces(group: dict[str, Any], variants: dict[str, list[str]], path: Path) -
         own = name.format(seed=seed, **words)
         settings = [f"name={own}", f"model.name={model}", f"train.seed={seed}", *group.get("set", [])]
         settings += [*group.get("fit", {}).get(model, []), *variants.get(variant, [])]
-        config = load_config(path.parents[1] / f"{recipe}.toml", settings)
+        config = load_config(recipe if recipe in known else path.parent / f"{recipe}.toml", settings)
         yield Piece(own, pace=name.format(seed="", **words), config=config, **about)
 
 

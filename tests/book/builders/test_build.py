@@ -1,10 +1,13 @@
 """The tools that run the notebooks and lay out the pages."""
 
+import sys
+
 import nbformat
 import pytest
 
 from lightm_book.builders import build_book, build_facts, build_notebooks
 from lightm_book.builders.build_book import BuildError, execute, for_the_page, link_modules
+from lightm_book.cli import main
 
 SOURCE = """# %% [markdown]
 # # Tiny
@@ -133,3 +136,11 @@ def test_a_changed_or_renamed_file_changes_the_digest(folder):
 
 def test_no_result_no_headline():
     assert build_facts.headline({}) == ""
+
+
+def test_without_the_packages_of_the_book_one_sentence_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "lightm_book.builders.build_notebooks", raising=False)
+    monkeypatch.setitem(sys.modules, "jupytext", None)
+    assert main(["notebooks", "--only", "none"]) == 2
+    err = capsys.readouterr().err
+    assert "needs the package jupytext: type `pip install" in err and err.count("\n") == 1

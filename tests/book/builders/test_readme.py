@@ -1,14 +1,9 @@
 """The README says what is true."""
 
 import re
-import shlex
 
-import pytest
-
-from lightm import cli
 from lightm.training.record import list_records
 from lightm_book import ROOT
-from lightm_book import cli as book_cli
 from lightm_book.builders.build_facts import result_sentence
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,15 +19,6 @@ def test_python_examples_run():
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(block, names)
     assert names["logits"].shape == (1, 2, 256, 256)
-
-
-@pytest.mark.parametrize("line", re.findall(r"^lightm(?:-book)? [^#\n]*", README, re.MULTILINE))
-def test_commands_exist(line, capsys):
-    program, *words = shlex.split(line)
-    main = {"lightm": cli.main, "lightm-book": book_cli.main}[program]
-    with pytest.raises(SystemExit) as stop:
-        main([*(word for word in words if word != "--help"), "--help"])
-    assert stop.value.code == 0 and f"usage: {program} " in capsys.readouterr().out
 
 
 def test_files_that_it_links_to_are_there():

@@ -20,12 +20,11 @@ from lightm.training.task import Task
 from lightm_book import ROOT
 from lightm_book.bench.record import check_bench
 from lightm_book.cli import main
-from lightm_book.reproduce import Piece, Workshop, load_plan, reproduce
-from lightm_book.reproduce.plan import select
+from lightm_book.reproduce.plan import Piece, load_plan, select
 from lightm_book.reproduce.rehearsal import rehearsed
-from lightm_book.reproduce.session import table
+from lightm_book.reproduce.session import reproduce, table
+from lightm_book.reproduce.workshop import Workshop
 
-PLAN = ROOT / "experiments" / "plans" / "gpu.toml"
 RECIPE = """
 [data]
 size = [16, 16]
@@ -51,9 +50,9 @@ seed = [0, 1]
 @pytest.fixture
 def plan(tmp_path):
     """A plan of two tiny runs."""
-    (tmp_path / "experiments" / "plans").mkdir(parents=True)
-    (tmp_path / "experiments" / "tiny.toml").write_text(RECIPE)
-    path = tmp_path / "experiments" / "plans" / "gpu.toml"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "tiny.toml").write_text(RECIPE)
+    path = tmp_path / "mine" / "plan.toml"
     path.write_text(TWO)
     return path
 
@@ -74,12 +73,12 @@ def test_a_setting_is_chosen_on_validation_cases_alone(plan, tmp_path, monkeypat
     record = workshop.record(piece)
     assert set(asked) == {"train", "val"} and "test" not in record and "test_native" not in record
     assert record["best"]["val_dsc_native"] == max(row["val_dsc_native"] for row in record["curve"])
-    assert workshop.record(replace(piece, config=load_config(plan.parents[1] / "tiny.toml", ["optim.lr=3e-3"]))) is None
+    assert workshop.record(replace(piece, config=load_config(plan.with_name("tiny.toml"), ["optim.lr=3e-3"]))) is None
     assert "1 done, 0 pending" in table([piece], workshop)
 
 
 def test_the_plan_of_the_long_runs_asks_for_three_rates_of_each_network():
-    pieces = load_plan(PLAN.with_name("converged.toml"))
+    pieces = load_plan("converged")
     rates = [piece for piece in pieces if piece.kind == "tune"]
     assert len(rates) == 27 and len({piece.config.model.name for piece in rates}) == 9
     for piece in rates:
@@ -87,7 +86,7 @@ def test_the_plan_of_the_long_runs_asks_for_three_rates_of_each_network():
 
 
 def test_the_plan_is_whole_and_in_order():
-    pieces = load_plan(PLAN)
+    pieces = load_plan("gpu")
     names = [piece.name for piece in pieces]
     assert len(set(names)) == len(names) and names[0] == "scan-check"
     rows = ["lightm-unet", "lightm-unet-released-2024-03-17", "lightm-unet-released-2024-03-29", "lightm-unet-1m"]
@@ -104,9 +103,26 @@ def test_the_plan_is_whole_and_in_order():
     assert "paper-lightm-unet-seed0" in names
 
 
+CHECK = '[[group]]\nname = "scan"\nkind = "check"\nwhy = "a test"\nminutes = 1\n'
+
+
+@pytest.mark.parametrize("text", [TWO, CHECK])
+def test_a_plan_is_listed_from_its_own_folder_too(plan, text, monkeypatch, capsys):
+    plan.write_text(text)
+    monkeypatch.chdir(plan.parent)
+    assert main(["reproduce", "--list", "--plan", plan.name]) == 0
+    assert f"0 done, {2 if text is TWO else 1} pending" in capsys.readouterr().out
+
+
+def test_a_plan_without_pieces_is_named(plan):
+    plan.write_text("")
+    with pytest.raises(LightMError, match="has no piece"):
+        load_plan(plan)
+
+
 def test_every_reduced_record_is_a_piece_of_the_plan_that_made_it():
     workshop = Workshop("nowhere", ROOT / "results")
-    pieces = load_plan(PLAN.with_name("reduced.toml"))
+    pieces = load_plan("reduced")
     done = {piece.name for piece in pieces if workshop.record(piece)}
     assert done == {name for name in list_records(ROOT / "results" / "runs") if "-reduced-" in name} != set()
 
@@ -118,7 +134,7 @@ def test_every_reduced_record_is_a_piece_of_the_plan_that_made_it():
         (("minutes = 0.5\n", ""), "lacks minutes"),
         (("minutes = 0.5", 'minutes = "long"'), "minutes of group .* can't be 'long'"),
         (('-{seed}"', '"'), "two pieces are called tiny-lightm-unet"),
-        (('["tiny"]', '["tony"]'), "Can't read the recipe"),
+        (('["tiny"]', '["tony"]'), r"There is no recipe \S+tony\.toml"),
         (("seed = [0, 1]", 'seed = [0]\nvariant = ["x"]'), "no variant 'x'"),
         (("seed = [0, 1]", 'seed = [0]\nkind = "trane"'), "kind = 'trane' .* Did you mean 'train'?"),
     ],
@@ -130,7 +146,7 @@ def test_a_mistake_in_a_plan_is_named(plan, change, sentence):
 
 
 def test_pieces_are_chosen_by_a_part_of_the_name_and_an_unknown_one_is_named():
-    pieces = load_plan(PLAN)
+    pieces = load_plan("gpu")
     assert [p.name for p in select(pieces, ["scan-check", "table2-short-strong-nnunet-seed?"])] == [
         "scan-check",
         *(f"table2-short-strong-nnunet-seed{seed}" for seed in range(3)),
@@ -148,7 +164,7 @@ def test_the_rehearsal_takes_every_kind_of_piece_and_every_network_through_the_s
         assert main(["reproduce", "--rehearse", "--out", str(tmp_path), *flags]) == 0
     said = capsys.readouterr().err
     assert "15 done in this call, 0 pending" in said
-    pieces = select(load_plan(PLAN), only)
+    pieces = select(load_plan("gpu"), only)
     records = list_records(tmp_path / "records")
     assert set(records) == {p.name for p in rehearsed(pieces, False) if p.kind == "train"}
     assert len({record["model"]["name"] for record in records.values()}) == 9
@@ -296,7 +312,7 @@ def test_a_wrong_scan_stops_before_anything_is_trained(plan, tmp_path, monkeypat
 def test_pieces_whose_data_are_not_here_are_set_aside_and_said(plan, tmp_path, monkeypatch):
     monkeypatch.delenv("LIGHTM_DATA", raising=False)
     pieces, said = load_plan(plan), []
-    pieces += select(load_plan(PLAN), ["hippocampus-lightm-unet-seed0", "table1-short-lits-strong-unetr"])
+    pieces += select(load_plan("gpu"), ["hippocampus-lightm-unet-seed0", "table1-short-lits-strong-unetr"])
     with cheaply():
         assert reproduce(pieces, Workshop(tmp_path / "out"), device="cpu", report=said.append) is True
     assert sum("set aside" in line for line in said) == 2 and said[-1] == "2 done in this call, 0 pending"
@@ -304,7 +320,7 @@ def test_pieces_whose_data_are_not_here_are_set_aside_and_said(plan, tmp_path, m
 
 @pytest.mark.parametrize("recipe", ["paper-3d", "lits-released", "lits-strong"])
 def test_the_recipes_for_lits_train_on_synthetic_ct_with_its_classes(recipe, tmp_path):
-    config = load_config(PLAN.parents[1] / f"{recipe}.toml")
+    config = load_config(recipe)
     assert config.data.size == (128, 128, 128) and config.train.batch_size == 2  # the paper, Section 3.1
     [piece] = rehearsed([Piece(recipe, "train", "a test", 1.0, recipe, config)], False)
     workshop = Workshop(tmp_path)
@@ -323,7 +339,7 @@ def test_mistakes_get_one_sentence(plan, tmp_path, capsys, monkeypatch):
         (["--device", "cpu", "--only", "tabel"], "No piece is called 'tabel'"),
         (["--device", "cpu", "--only", "table2"], "LIGHTM_DATA is not set"),
         (["--device", "cpu", "--data", "nowhere.zip"], "--data nowhere.zip is not there"),
-        (["--plan", "nowhere.toml"], "Can't read the plan nowhere.toml"),
+        (["--plan", "nowhere.toml"], "There is no plan nowhere.toml. Known: converged, gpu, reduced."),
     ):
         assert main(["reproduce", "--out", str(tmp_path / "out"), *arguments]) == 2
         said = capsys.readouterr().err
