@@ -29,6 +29,7 @@ from lightm.models.unet import DecoderBlock, DWConv, EncoderBlock, LightMUNet, R
 from lightm_book.show.architecture import draw_architecture
 from lightm_book.show.figures import frames_slider, png_bytes, use_style
 from lightm_book.show.notebook import check_profile, show_source
+from lightm_book.show.stages import stage_outputs, stage_paths
 
 run = check_profile(
     profile,
@@ -56,11 +57,10 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # >
 # > — {cite}`liao2024lightmunet`, Section 2.1
 #
-# In the package the forward pass is a generator that hands out every stage by name, so that a chapter can look at
-# them:
+# The forward pass in the package, the letters of the comments as in the text:
 
 # %%
-show_source(LightMUNet.stages)
+show_source(LightMUNet.forward)
 
 # %% [markdown]
 # The network draws itself. Every shape and number below comes from the model, none is typed.
@@ -90,12 +90,12 @@ def shape_table(size):
         return (channels, *(s // 2**level for s in size))
 
     with torch.device("meta"):
-        stages = LightMUNet(len(size), 1, 3).stages(torch.empty(1, 1, *size))
+        stages = stage_outputs(LightMUNet(len(size), 1, 3), torch.empty(1, 1, *size))
     expected = {"stem": stated(32, 0), "bottleneck": stated(256, 3), "head": stated(3, 0)}
     for l in (1, 2, 3):
         expected[f"encoder {l}"] = stated(32 * 2**l, l)  # F_D^l
         expected[f"decoder {l}"] = stated(32 * 2 ** (l - 1), l - 1)  # half the channels, twice the resolution
-    for name, y in stages:
+    for name, y in stages.items():
         assert tuple(y.shape[1:]) == expected.pop(name)
         shape = " × ".join(f"{n:>3}" for n in y.shape[1:])
         print(f"{name:<12}{shape:<26}{math.prod(y.shape[2:]):>10,}")
@@ -187,9 +187,7 @@ assert torch.allclose(other_order, out, atol=1e-6)
 
 # %% mystnb={"image": {"alt": "Horizontal bars for each stage: the bottleneck has about four fifths of the parameters and a third of the operations; the three encoder blocks have the larger part of the operations and few parameters; the decoder little of either"}}
 counted = count(model, (1, 512, 512))
-stages = {"stem": "stem"} | {f"encoder {l}": f"encoder.{l - 1}" for l in (1, 2, 3)} | {"bottleneck": "bottleneck"}
-stages |= {f"decoder {l}": f"decoder.{3 - l}" for l in (3, 2, 1)} | {"head": "head"}
-parts = {name: counted.at(path) for name, path in stages.items()}
+parts = {name: counted.at(path) for name, path in stage_paths(model).items()}
 assert sum(part.params for part in parts.values()) == counted.params
 assert sum(part.macs for part in parts.values()) == counted.macs
 
@@ -346,7 +344,7 @@ assert all((field[: pixel[0]] > 0).any(1).all() for field in fields.values())  #
 # ## Watching the stages
 #
 # A very small network ({eq}`eq-decoder` and all, `width` 8) learns lungs on *synthetic* radiographs for a few dozen
-# steps, then lays open its stages on a case it hasn't seen.
+# steps; then we look at its stages on a case it hasn't seen.
 
 # %%
 torch.manual_seed(0)
@@ -364,20 +362,19 @@ assert losses[-1] < 0.5 * losses[0]
 
 case = 20
 frames, names = [], []
-with torch.no_grad():
-    for name, y in small.stages(images[case : case + 1]):
-        busiest = y[0].flatten(1).var(1).topk(min(3, y.shape[1])).indices.tolist()
-        fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.3))
-        axes[0].imshow(images[case, 0].cpu())
-        axes[0].set_title("image (synthetic)", fontsize=10)
-        for ax, channel in zip(axes[1:], busiest, strict=False):
-            ax.imshow(y[0, channel].cpu())
-            ax.set_title(f"channel {channel}", fontsize=10)
-        for ax in axes:
-            ax.set_axis_off()
-        fig.suptitle(f"{name}: {' × '.join(map(str, y.shape[1:]))}", fontsize=12)
-        frames.append(png_bytes(fig))
-        names.append(name)
+for name, y in stage_outputs(small, images[case : case + 1]).items():
+    busiest = y[0].flatten(1).var(1).topk(min(3, y.shape[1])).indices.tolist()
+    fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.3))
+    axes[0].imshow(images[case, 0].cpu())
+    axes[0].set_title("image (synthetic)", fontsize=10)
+    for ax, channel in zip(axes[1:], busiest, strict=False):
+        ax.imshow(y[0, channel].cpu())
+        ax.set_title(f"channel {channel}", fontsize=10)
+    for ax in axes:
+        ax.set_axis_off()
+    fig.suptitle(f"{name}: {' × '.join(map(str, y.shape[1:]))}", fontsize=12)
+    frames.append(png_bytes(fig))
+    names.append(name)
 frames_slider(
     frames,
     names,

@@ -132,7 +132,9 @@ class SelectiveSSM(nn.Module):
 
 
 class VSSModule(nn.Module):
-    """Vision State-Space Module, equation (3): W_out = Linear(LN(SSM(SiLU(DWConv(Linear(W))))) * SiLU(Linear(W))).
+    """Vision State-Space Module, equation (3):
+
+        W1 = LayerNorm(SSM(SiLU(DWConv(Linear(W_in)))))    W2 = SiLU(Linear(W_in))    W_out = Linear(W1 * W2)
 
     Args:
         channels: C. spatial_dims: 2 or 3.
@@ -192,8 +194,8 @@ class VSSModule(nn.Module):
             raise LightMError(
                 f"{x.shape[1]} tokens can't fill a grid of {'x'.join(map(str, grid))}: give the grid's sizes."
             )
-        u = F.silu(self.dwconv(self.in_proj(x), grid))  # (B, L, D)
-        y = self.ssm(u, grid)  # (B, L, D)
-        z = self.gate_proj(x)  # (B, L, D)
-        w = gated_norm(y, z, self.norm.weight, self.norm.bias)  # W1 * W2 = LayerNorm(y) * SiLU(z), (B, L, D)
-        return self.out_proj(w)  # (B, L, C)
+        u = F.silu(self.dwconv(self.in_proj(x), grid))  # equation (3), W1: SiLU(DWConv(Linear(W_in))), (B, L, D)
+        y = self.ssm(u, grid)  # equation (3), W1: SSM(...), (B, L, D)
+        z = self.gate_proj(x)  # equation (3), W2: Linear(W_in), (B, L, D)
+        w = gated_norm(y, z, self.norm.weight, self.norm.bias)  # equation (3), W1 * W2 = LayerNorm(y) * SiLU(z)
+        return self.out_proj(w)  # equation (3), W_out: Linear(W1 * W2), (B, L, C)
