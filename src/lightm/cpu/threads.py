@@ -1,8 +1,9 @@
 """Runs compiled tasks side by side, on the threads that torch itself uses.
 
-After each of its operations torch's OpenMP threads spin for a while, waiting for the next one. A second pool of threads
-would fight them for the cores (up to 1.7 times slower on short scans), so tasks run on OpenMP's own threads where they
-can be reached; elsewhere, and in forked children, where OpenMP's threads no longer exist, on Python's.
+Skip this file on a first reading: `run` calls every task once, and the rest is about which threads do it. It is here
+because torch's OpenMP threads spin for a while after each operation, waiting for the next one. A second pool of threads
+would compete with them for the cores (up to 1.7 times slower on short scans), so tasks run on OpenMP's own threads
+where they can be reached; elsewhere, and in forked children, where OpenMP's threads no longer exist, on Python's.
 """
 
 import ctypes

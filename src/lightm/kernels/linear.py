@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
+from lightm.cpu.arrays import under_torch_func
+
 NARROW = 8  # columns
 
 
@@ -24,8 +26,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
         and x.numel()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()  # it chooses by itself
-        and not torch._C._are_functorch_transforms_active()  # torch.func's, to which an autograd.Function is closed
+        and not torch.compiler.is_compiling()  # a compiler chooses by itself
+        and not under_torch_func()
     ):
         return _Linear.apply(x, weight, bias)
     return F.linear(x, weight, bias)

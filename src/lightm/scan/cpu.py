@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightm.cpu import threads
-from lightm.cpu.arrays import flat, rows
+from lightm.cpu.arrays import flat, rows, why_not_compiled
 from lightm.cpu.memory import new_empty
 from lightm.cpu.vectors import lanes_of
 from lightm.scan.cpu_backward import backward_task
@@ -30,7 +30,7 @@ MOST_BLOCKS = 32  # of a task: its share of a chunk must fit in the second-level
 
 def unavailable(device: torch.device) -> str:
     """Why this backend can't run on `device`; empty if it can."""
-    return "" if device.type == "cpu" else "it is for CPU tensors"
+    return why_not_compiled() if device.type == "cpu" else "it is for CPU tensors"
 
 
 def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[int, ...]:

@@ -14,11 +14,11 @@ before it: so the processor works on several tokens at once, where the recurrenc
 
 from numba import njit
 
+from lightm.cpu.cache import kernel
 from lightm.cpu.math import exp2, exp2_normal, sigmoid, softplus
 from lightm.cpu.vectors import (
     add_parts,
     all_below,
-    kernel,
     lanes,
     largest,
     load,
