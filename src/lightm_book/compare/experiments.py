@@ -15,8 +15,8 @@ import torch
 
 from lightm.counting import Complexity, count
 from lightm.errors import LightMError
-from lightm.models import build_model
-from lightm.models.registry import MODELS as NETWORKS
+from lightm.models import build_model, list_models
+from lightm.models.registry import SIZE_OPTIONS
 from lightm.training.config import config_from_dict
 from lightm_book.compare.statistics import (
     Comparison,
@@ -27,7 +27,7 @@ from lightm_book.compare.statistics import (
     seeds_by_chance,
 )
 from lightm_book.paper.settings import setting
-from lightm_book.paper.tables import FITTING_OPTIONS, MODELS, TABLES
+from lightm_book.paper.tables import NETWORKS_OF_ROW, TABLES
 
 LEVEL = 0.05  # of the test over cases, after Holm's correction
 CHANCE = 0.1  # so far apart equal systems may lie by luck with the seeds and still be told apart: three runs of each
@@ -104,7 +104,7 @@ def experiments(records: Mapping[str, Record]) -> list[Experiment]:
         recipe = _shared(record)
         key = json.dumps([recipe, record["data"]["fingerprint"], record["data"]["split_sha256"]], sort_keys=True)
         groups.setdefault(key, (recipe, {}))[1].setdefault(label(record), []).append(record)
-    order = list(NETWORKS)
+    order = [info.name for info in list_models()]
     found = []
     for recipe, systems in groups.values():
         names = sorted(systems, key=lambda name: (order.index(name.split(",")[0]), name))
@@ -211,9 +211,9 @@ def row_of(system: str) -> str | None:
     A LightM-UNet with another option than the text's, or of another width, is in no table.
     """
     name, *options = system.split(", ")
-    if any(not option.startswith(FITTING_OPTIONS) for option in options):
+    if any(not option.startswith(SIZE_OPTIONS) for option in options):
         return None
-    return next((row for row, names in MODELS.items() if name in names), None)
+    return next((row for row, names in NETWORKS_OF_ROW.items() if name in names), None)
 
 
 def costs(experiment: Experiment) -> dict[str, dict[str, float]]:

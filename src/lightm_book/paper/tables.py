@@ -94,8 +94,9 @@ TABLES: Mapping[int, Table] = {
 
 TRANSFORMERS = ("UNETR", "SwinUNETR")  # "two Transformer-based networks", Section 3
 
-# The networks of `lightm.models` that a row may stand for: a run of any of them is a measurement of that row.
-MODELS: Mapping[str, tuple[str, ...]] = {
+# The networks of `lightm.models` that a row may stand for: a run of any of them is a measurement of that row, if it has
+# no option but those that the size of the images demands (SIZE_OPTIONS).
+NETWORKS_OF_ROW: Mapping[str, tuple[str, ...]] = {
     "nnU-Net": ("nnunet",),
     "SegResNet": ("segresnet",),
     "UNETR": ("unetr",),
@@ -107,6 +108,3 @@ MODELS: Mapping[str, tuple[str, ...]] = {
     "w/o Adjustment factors": ("paper-no-adjustment", "released-no-adjustment"),
     "w/o Residual connections": ("paper-no-residual", "released-no-residual"),
 }
-
-# Options that the size of the images demands. With any other one a network is a variant, and no row's.
-FITTING_OPTIONS = ("n_stages", "img_size")

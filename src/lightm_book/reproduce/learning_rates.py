@@ -12,13 +12,14 @@ import json
 from pathlib import Path
 
 from lightm.files import write_json
+from lightm.models import options_for_size
 from lightm.training.config import load_config
 from lightm.training.losses import NonFiniteLoss
 from lightm.training.trainer import Trainer
 from lightm_book import ROOT
 
 RECIPE = ROOT / "experiments" / "strong.toml"
-MODELS = {"lightm-unet": (), "segresnet": (), "nnunet": ("model.options.n_stages=5",)}  # name -> what its size needs
+NETWORKS = ("lightm-unet", "segresnet", "nnunet")
 RATES = (3e-4, 1e-3, 3e-3)
 SMALL = (
     "data.size=[64, 64]",
@@ -32,8 +33,8 @@ SMALL = (
 
 def run(model: str, rate: float, seed: int, folder: Path) -> dict:
     """One run as a row of the table: settings, and loss and DSC on the validation cases by epoch."""
-    changes = (f"model.name={model}", *MODELS[model], f"optim.lr={rate}", f"train.seed={seed}")
-    config = load_config(RECIPE, (*SMALL, *changes))
+    config = load_config(RECIPE, (*SMALL, f"model.name={model}", f"optim.lr={rate}", f"train.seed={seed}"))
+    config.model.options.update(options_for_size(model, config.data.size))
     out = folder / f"{model}-{rate:g}-{seed}"
     row = {"model": model, "lr": rate, "seed": seed, "config": config.public()}
     try:
@@ -54,7 +55,7 @@ def main() -> None:
     rows = json.loads(args.json.read_text(encoding="utf-8")) if args.json.exists() else []
     there = {(row["model"], row["lr"], row["seed"]) for row in rows}
     for seed in range(args.seeds):
-        for model in MODELS:
+        for model in NETWORKS:
             for rate in RATES:
                 if (model, rate, seed) not in there:
                     rows.append(run(model, rate, seed, args.out))

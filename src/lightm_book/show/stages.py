@@ -7,7 +7,7 @@ from lightm.models.unet import LightMUNet
 
 
 def stage_paths(model: LightMUNet) -> dict[str, str]:
-    """"stem", "encoder 1", …, "bottleneck", …, "decoder 1", "head" -> the module's path, in the order of the pass."""
+    """Stage ("stem", "encoder 1", …, "bottleneck", …, "decoder 1", "head") -> path of its module, in their order."""
     levels = range(1, len(model.encoder) + 1)
     encoder = {f"encoder {level}": f"encoder.{level - 1}" for level in levels}
     decoder = {f"decoder {level}": f"decoder.{len(levels) - level}" for level in reversed(levels)}

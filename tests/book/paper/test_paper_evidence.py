@@ -11,7 +11,17 @@ from paper_evidence import PRINTED, FakeNetworks, altered, verdict
 from lightm.errors import LightMError
 from lightm_book import ROOT
 from lightm_book.builders.scorecard import PAGE, listed_pages, page
-from lightm_book.paper import CLAIMS, MODELS, TABLES, Evidence, Kind, Verdict, load_evidence, read_counting, setting
+from lightm_book.paper import (
+    CLAIMS,
+    NETWORKS_OF_ROW,
+    TABLES,
+    Evidence,
+    Kind,
+    Verdict,
+    load_evidence,
+    read_counting,
+    setting,
+)
 from lightm_book.paper.checks.accuracy import interval
 from lightm_book.paper.sources import CODE, PAGES
 from lightm_book.paper.tables import GFLOPS, OURS, PARAMS
@@ -134,7 +144,7 @@ def run(row: str = OURS, shift: float = 0.0, **config) -> dict:
         used[section][name] = value
     return {
         "data": {"name": "montgomery-shenzhen", "synthetic": False, "classes": ["background", "lung"]},
-        "model": {"name": MODELS[row][0]},
+        "model": {"name": NETWORKS_OF_ROW[row][0]},
         "config": used,
         "test": {"cases": cases},
     }

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from math import log, prod, sqrt
 from typing import Any
 
+from lightm.models.registry import SIZE_OPTIONS
 from lightm_book.paper.claim import Check, Finding, Verdict
 from lightm_book.paper.evidence import Evidence
 from lightm_book.paper.settings import SETTINGS, setting
-from lightm_book.paper.tables import FITTING_OPTIONS, MODELS, OURS, Table
+from lightm_book.paper.tables import NETWORKS_OF_ROW, OURS, Table
 
 NORMAL_95 = 1.96
 _METRIC = {"DSC": "dsc", "mIoU": "iou"}
@@ -45,8 +46,8 @@ def runs_of(row: str, table: Table, evidence: Evidence) -> dict[str, Mapping[str
         for name, record in evidence.runs.items()
         if record["data"]["name"] == table.dataset
         and not record["data"]["synthetic"]
-        and record["model"]["name"] in MODELS[row]
-        and set(record["config"].get("model", {}).get("options", {})) <= set(FITTING_OPTIONS)
+        and record["model"]["name"] in NETWORKS_OF_ROW[row]
+        and set(record["config"].get("model", {}).get("options", {})) <= set(SIZE_OPTIONS)
     }
 
     def distance(item: tuple[str, Mapping[str, Any]]) -> tuple:
