@@ -210,8 +210,8 @@ assert parts["bottleneck"].params > 0.75 * counted.params and encoder_macs > 0.5
 #
 # ## What the text leaves open
 #
-# A description in four pages can't say everything. Where it doesn't, the package has a default and, if another
-# reading is as good, an argument. What each costs, counted:
+# Four pages can't state everything. Where the text leaves a choice, the package has a default and, if another reading
+# is as good, an argument. What each costs, counted:
 
 # %%
 choices = {
@@ -224,6 +224,7 @@ choices = {
     "state size N = 8": {"d_state": 8},
     "state size N = 32": {"d_state": 32},
     "no factors s": {"adjustment": False},
+    "stem added to the head": {"stem_to_head": True},
 }
 print(f"{'2D, one 512 × 512 image':<26}{'parameters':>12}{'G MACs':>9}{'':>10}{'':>8}")
 table = {}
@@ -237,6 +238,8 @@ for name, options in choices.items():
     print(f"{name:<26}{c.params:>12,}{c.macs / 1e9:>9.2f}{change}")
 assert table["λ = 4"].params > 1.5 * counted.params  # λ is what matters most
 assert table["4 directions"].params < 1.5 * counted.params
+arrow = table["stem added to the head"]
+assert (arrow.params, arrow.macs) == (counted.params, counted.macs)  # an addition is neither
 
 # %% [markdown]
 # | The text says | Open | Here | Argument |
@@ -248,9 +251,31 @@ assert table["4 directions"].params < 1.5 * counted.params
 # | "DWConv" in stem, decoder and head | depthwise alone can't change the channels | depthwise 3ᵈ, then pointwise | – |
 # | "channels […] halved" after each Decoder Block | by what | a pointwise convolution | – |
 # | "bilinear interpolation", for a 3D network | in 3D | trilinear | – |
+# | skip connections "for the decoder"; Figure 2 has one more dashed arrow, from the first DWConv to the last | whether the stem's output also reaches the head | it doesn't, as in the text; or it is added to the head's input | `stem_to_head` |
 # | "SoftMax" at the end | – | the network returns logits; loss and inference apply it | – |
 # | biases and initial values | all | linear layers of the VSS Module have no bias; as Mamba, else PyTorch's defaults | – |
 #
+# ### The arrow from the stem to the head
+#
+# In the paper's Figure 2 a dashed arrow leads from the first DWConv to the last. The text doesn't mention it: it gives
+# skip connections $F_D^l$ for $l\in\{1,2,3\}$ to the Decoder Blocks and none to the last layer. The arrow fits the
+# shapes, because $F_S$ and the output of the last Decoder Block both have 32 channels at the resolution of the image,
+# and since it looks like the other skip connections we read it as an addition, too. It costs no parameter and no MAC,
+# and it would be the only connection at full resolution: in the text's network whatever reaches the head has passed
+# through a max-pooling. The package follows the text unless `stem_to_head=True`:
+
+# %%
+torch.manual_seed(0)
+with_arrow = LightMUNet(2, 1, 2, width=8, stem_to_head=True)
+without = LightMUNet(2, 1, 2, width=8)
+without.load_state_dict(with_arrow.state_dict())  # the same parameters fit both
+x = torch.randn(1, 1, 32, 32)
+parts = stage_outputs(without, x)
+with torch.no_grad():
+    assert torch.equal(with_arrow(x), without.head(parts["decoder 1"] + parts["stem"]))
+print("stem", tuple(parts["stem"].shape), "+ decoder 1", tuple(parts["decoder 1"].shape), "-> head")
+
+# %% [markdown]
 # ### The stem of a gray image
 #
 # One reading has a consequence that the table doesn't show. A depthwise convolution has one filter for each *input*
@@ -406,8 +431,8 @@ assert overlap > 0.5  # Dice
 #
 # ## In 3D, and when the size doesn't fit
 #
-# The same class makes the 3D network. Three poolings want sizes that 8 divides; an image that doesn't fit gets told
-# what would:
+# The same class makes the 3D network. Three poolings require sizes that are divisible by 8; for an image that doesn't
+# fit, the error names sizes that would:
 
 # %%
 volume_data = load_dataset("phantom-ct", cases=1, size=32)

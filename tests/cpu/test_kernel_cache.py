@@ -103,7 +103,8 @@ WITHOUT = {
     "missing": ({}, "import sys; sys.modules['numba'] = None\n", "can't be imported"),
 }
 CHECK = """
-import torch
+import logging, torch
+logging.basicConfig(level=logging.INFO)
 from lightm.models import build_model
 from lightm.scan import backends, choose_backend
 print(choose_backend(torch.zeros(1))[0], "|", backends()["cpu"].reason)
@@ -123,3 +124,4 @@ def test_without_numba_the_backend_says_why_and_networks_train_in_plain_pytorch(
     assert done.returncode == 0, done.stderr
     chosen, _, why = done.stdout.partition(" | ")
     assert chosen == "chunked" and reason in why
+    assert "INFO:lightm.kernels:the kernels run as plain PyTorch: numba" in done.stderr

@@ -1,8 +1,12 @@
 """Tensors as the numba kernels see them: which they can take, as flat arrays and strides, cut into tasks."""
 
+import logging
+
 import numpy as np
 import torch
 from torch import Tensor
+
+log = logging.getLogger("lightm.kernels")
 
 FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 MOST_LANES = 16  # of a vector, on any processor
@@ -20,6 +24,8 @@ def why_not_compiled() -> str:
             _reason.append("numba compiles nothing while NUMBA_DISABLE_JIT is set" if config.DISABLE_JIT else "")
         except (ImportError, OSError) as error:  # it is missing, or doesn't fit the NumPy or the system here
             _reason.append(f"numba can't be imported ({error})")
+        if _reason[0] and not torch.compiler.is_compiling():
+            log.info("the kernels run as plain PyTorch: %s", _reason[0])
     return _reason[0]
 
 

@@ -68,7 +68,7 @@ def _openmp() -> Callable | None:
         return None
     loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}
     ours = [path for path in loaded if Path(torch.__file__).parent in Path(path).parents] or list(loaded)
-    if len(ours) != 1:  # none, or no telling which one torch uses
+    if len(ours) != 1:  # none, or it is unknown which one torch uses
         return None
     try:
         parallel = ctypes.CDLL(ours[0]).GOMP_parallel

@@ -1,6 +1,6 @@
 """Mamba's causal depthwise convolution with its SiLU, in one pass over (B, L, D) tokens.
 
-PyTorch's conv1d wants (B, D, L), so on tokens it costs two transposing copies, a padded one, and a pass for the SiLU.
+PyTorch's conv1d takes (B, D, L), so on tokens it costs two transposing copies, a padded one, and a pass for the SiLU.
 Where `causal_conv1d` (github.com/Dao-AILab/causal-conv1d) is installed, its kernels run on NVIDIA GPUs.
 """
 

@@ -1,4 +1,4 @@
-"""Depthwise 3^d convolutions, each channel with a filter of its own, on a CPU as fast backwards as forwards."""
+"""Depthwise 3^d convolutions, each channel with its own filter, whose backward pass is fast on a CPU, too."""
 
 import torch
 import torch.nn.functional as F

@@ -30,13 +30,22 @@ def list_models() -> list["ModelInfo"]:
 def build_model(name: str, spatial_dims: int, in_channels: int, out_channels: int, **options) -> nn.Module:
     """The network `name`: images (B, in_channels, *S) -> logits (B, out_channels, *S), S of `spatial_dims` axes.
 
-    `options` are those of `list_models()`; unknown names and options raise LightMError with the nearest known one.
+    `options` are those of `list_models()`; unknown names and options raise LightMError with the nearest known one, and
+    a package that is missing one that says how to install it.
     """
     info = _info(name)
     for option in options:
         if option not in info.options:
             raise LightMError(f"The model {name!r} has no option {option!r}. {suggest(option, info.options)}")
-    return info.build(spatial_dims, in_channels, out_channels, **options)
+    try:
+        return info.build(spatial_dims, in_channels, out_channels, **options)
+    except ImportError as error:
+        if not info.needs:
+            raise
+        raise LightMError(
+            f"The model {name!r} is built from {info.needs}, which can't be imported ({error}); install it: "
+            f"pip install {info.needs}"
+        ) from error
 
 
 def options_for_size(name: str, size: Sequence[int]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ module names as there) is put together here from the same library's residual blo
 import inspect
 from collections.abc import Sequence
 from functools import partial
-from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +38,9 @@ def stages_for(size: Sequence[int]) -> int:
 
 
 def guard(model: nn.Module, spatial_dims: int, in_channels: int, step: int, instance_norm: bool = True) -> nn.Module:
-    """`model`, which from now on refuses images that it can't take with a sentence that names the remedy.
+    """`model`, which from now on raises LightMError, naming the remedy, for images that it can't take.
 
-    step: its sizes must be multiples of it; with instance_norm there must be more than one voxel at the bottom.
+    step: their sizes must be multiples of it. instance_norm: more than one voxel must be left at the lowest resolution.
     """
     model.register_forward_pre_hook(partial(_check, (spatial_dims, in_channels, step), instance_norm))
     return model
@@ -56,30 +55,6 @@ def _check(sizes: tuple[int, int, int], instance_norm: bool, model: nn.Module, a
             f"An image of {size} is one voxel at the network's lowest resolution, where its InstanceNorm needs "
             f"more: give a larger one, say {(2 * step,) * spatial_dims}."
         )
-
-
-def _architectures() -> SimpleNamespace:
-    """The parts of dynamic-network-architectures used here. It is imported when a network needs it."""
-    try:
-        from dynamic_network_architectures.architectures.unet import PlainConvUNet
-        from dynamic_network_architectures.building_blocks.residual_encoders import ResidualEncoder
-        from dynamic_network_architectures.building_blocks.unet_residual_decoder import UNetResDecoder
-        from dynamic_network_architectures.initialization.weight_init import (
-            InitWeights_He,
-            init_last_bn_before_add_to_0,
-        )
-    except ImportError as error:
-        raise LightMError(
-            f"nnU-Net and U-Mamba are built from dynamic-network-architectures, which can't be imported ({error}); "
-            "install it: pip install dynamic-network-architectures==0.3.1"
-        ) from error
-    return SimpleNamespace(
-        PlainConvUNet=PlainConvUNet,
-        ResidualEncoder=ResidualEncoder,
-        UNetResDecoder=UNetResDecoder,
-        InitWeights_He=InitWeights_He,
-        init_last_bn_before_add_to_0=init_last_bn_before_add_to_0,
-    )
 
 
 def _plan(spatial_dims: int, in_channels: int, out_channels: int, n_stages: int | None, width: int) -> dict:
@@ -116,9 +91,11 @@ def nnunet(
     width: channels of the first one. With deep_supervision the output is the list of logits at every resolution but the
     lowest, finest first: so the tables count it.
     """
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+    from dynamic_network_architectures.initialization.weight_init import InitWeights_He
+
     plan = _plan(spatial_dims, in_channels, out_channels, n_stages, width)
-    library = _architectures()
-    model = library.PlainConvUNet(
+    model = PlainConvUNet(
         in_channels,
         num_classes=out_channels,
         n_conv_per_stage=2,
@@ -126,7 +103,7 @@ def nnunet(
         deep_supervision=deep_supervision,
         **plan,
     )
-    model.apply(library.InitWeights_He(1e-2))
+    model.apply(InitWeights_He(1e-2))
     return guard(model, spatial_dims, in_channels, 2 ** (plan["n_stages"] - 1))
 
 
@@ -159,25 +136,26 @@ class UMamba(nn.Module):
         scan_backend: str = "auto",
         everywhere: bool = False,
     ):
+        from dynamic_network_architectures.building_blocks.residual_encoders import ResidualEncoder
+        from dynamic_network_architectures.building_blocks.unet_residual_decoder import UNetResDecoder
+        from dynamic_network_architectures.initialization import weight_init
+
         super().__init__()
         plan = _plan(spatial_dims, in_channels, out_channels, n_stages, width)
-        library = _architectures()
         channels = plan["features_per_stage"]
-        self.encoder = library.ResidualEncoder(in_channels, n_blocks_per_stage=2, return_skips=True, **plan)
+        self.encoder = ResidualEncoder(in_channels, n_blocks_per_stage=2, return_skips=True, **plan)
         if everywhere:
             self.encoder.mamba_layers = nn.ModuleList(MambaLayer(c, scan_backend) for c in channels)
         else:
             self.ln = nn.LayerNorm(channels[-1])
             self.mamba = Mamba(channels[-1], scan_backend=scan_backend)
-        self.decoder = library.UNetResDecoder(
-            self.encoder, out_channels, n_conv_per_stage=2, deep_supervision=deep_supervision
-        )
+        self.decoder = UNetResDecoder(self.encoder, out_channels, n_conv_per_stage=2, deep_supervision=deep_supervision)
         for block in self.modules():
             if inspect.isfunction(getattr(block, "skip", None)):  # the library's lambda x: x, which can't be pickled
                 block.skip = nn.Identity()
-        self.apply(library.InitWeights_He(1e-2))  # of convolutions in 2D and 3D, so not of Mamba
+        self.apply(weight_init.InitWeights_He(1e-2))  # of convolutions in 2D and 3D, so not of Mamba
         if everywhere:
-            self.apply(library.init_last_bn_before_add_to_0)
+            self.apply(weight_init.init_last_bn_before_add_to_0)
         self.everywhere = everywhere
         guard(self, spatial_dims, in_channels, 2 ** (plan["n_stages"] - 1))
 

@@ -28,9 +28,9 @@ class Mamba(nn.Module):
     Args: d_model C, d_state N, d_conv the width of the convolution, expand, dt_rank R ("auto": ceil(C / 16)),
     scan_backend a name of `lightm.scan.backends()`, or "auto".
 
-    As in the fused path of mamba_ssm, the only one that its users run in training, the weights go straight into
-    functions: `in_proj`, `conv1d`, `x_proj`, `dt_proj` and `out_proj` hold them and are never called. Tools that hook
-    the forward of layers, such as thop, therefore don't see this block, neither here nor there.
+    As in the fused path of mamba_ssm, the one that runs in training, the weights go directly into functions: `in_proj`,
+    `conv1d`, `x_proj`, `dt_proj` and `out_proj` hold them and are never called. Tools that hook the forward of layers,
+    such as thop, therefore don't see this block, neither here nor in mamba_ssm.
     """
 
     def __init__(

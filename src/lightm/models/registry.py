@@ -1,4 +1,4 @@
-"""The list of networks: what each name stands for, its options, how it is told the image size, and what it needs."""
+"""The list of networks: what each name stands for, its options, which of them fits the image size, what it needs."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ class ModelInfo:
 
     build: makes the network, as `lightm.models.build_model`. options: its keyword options with their defaults.
     size_option: the one of them that depends on the size of the images, if one does: see `options_for_size`.
-    needs: the package that must be installed to build it, beside PyTorch, if there is one.
+    needs: what must be installed to build it, beside PyTorch, as pip takes it; empty if nothing.
     """
 
     name: str
@@ -59,16 +59,16 @@ def _other(name: str, build: Callable[..., nn.Module], summary: str, section: st
 
 # The width of lightm-unet-1m: the widest whose true count is within 1.09 M parameters both in 2D (3 channels, 2
 # classes) and in 3D (1 channel, 3 classes); in 2D at 512 x 512 it then needs half of 22.3 GMACs, scan included. It is
-# the one number of the text that changes. What the text leaves open (expansion, states, rank of Δ) would not do: at
-# width 32 with expansion 1, one state and rank 1 there still are 1.4 M parameters, since the linear layers of the
-# bottleneck alone have 1 M. Fewer layers would do, but Section 2.3 gives a reason for the bottleneck's four, and the
-# text gives none for 32.
+# the only number of the text that changes. What the text leaves open (expansion, states, rank of Δ) isn't enough: at
+# width 32 with expansion 1, one state and rank 1 there are still 1.4 M parameters, because the linear layers of the
+# bottleneck alone have 1 M. Fewer layers would be enough, but Section 2.3 gives a reason for the bottleneck's four, and
+# the text gives none for 32.
 ONE_MILLION_WIDTH = 20
 MIXERS = ("mixer", "bottleneck_mixer")
 VSS_OPTIONS = ("expansion", "d_state", "dt_rank", "dwconv", "directions", "scan_backend")
 COUNTED_OPTIONS = ("depths", "bottleneck_depth", *VSS_OPTIONS[:-1], "adjustment", "residual")
 FIRST, SECOND = released.UPLOADS
-DNA = "dynamic-network-architectures"
+DNA = "dynamic-network-architectures==0.3.1"  # the version of pyproject.toml
 NETWORKS = (
     _variant("lightm-unet", "LightM-UNet as the paper's text describes it", "Section 2"),
     _variant(

@@ -61,8 +61,8 @@ class ReleasedRVMLayer(nn.Module):
 class QKVAttention(nn.Module):
     """Self-attention with maps for queries, keys and values and none for the output: (B, L, C) -> (B, L, C).
 
-    Exactly what has to stand in for Mamba in the bottleneck to give the numbers of Table 3's "Self-Attention" row. Its
-    number of heads leaves no trace in them; nor could attention itself, which thop does not see.
+    In Mamba's place in the bottleneck it gives exactly the counts of Table 3's "Self-Attention" row. They don't depend
+    on the number of heads, nor on the attention itself, which thop does not count.
     """
 
     def __init__(self, channels: int, heads: int = 8):
@@ -226,7 +226,7 @@ def released_conv3(
 ) -> ReleasedLightMUNet:
     """The first upload with a bias-free 3^d convolution for every whole RVM layer, as in Table 3's "VSSM -> Conv3".
 
-    Not only for the layer's VSSM, as the table's name says: that would give other numbers than the table's.
+    The table's name says that it replaces only the layer's VSSM; that would give other counts than the table's.
     """
     from monai.networks.blocks.segresnet_block import get_conv_layer
 

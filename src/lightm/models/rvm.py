@@ -28,7 +28,7 @@ class RVMLayer(nn.Module):
         residual: with False s * M is left out, and with it s ("w/o Residual connections", Table 3).
         vss: options of `lightm.models.vss.VSSModule`.
 
-    s has one value a channel, as the paper says, and starts at 1. The two LayerNorms have parameters of their own.
+    s has one value per channel, as in the paper, and starts at 1. The two LayerNorms have parameters of their own.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class RVMLayer(nn.Module):
         super().__init__()
         if mixer is not None and vss:
             raise LightMError(
-                f"{', '.join(vss)}: an option of the VSS Module, which this layer's mixer replaces; drop it."
+                f"{', '.join(vss)}: an option of the VSS Module, which this layer's mixer replaces; leave it out."
             )
         self.residual = residual
         self.norm_in = nn.LayerNorm(channels)

@@ -93,7 +93,7 @@ class LightMUNet(nn.Module):
         expansion, d_state, dt_rank, dwconv, directions, scan_backend: see `lightm.models.vss.VSSModule`.
         adjustment, residual: see `lightm.models.rvm.RVMLayer`; they leave the decoder's s' alone.
         stem_to_head: whether the stem's output is added to the head's input: Figure 2 has a dashed arrow between the
-            two DWConvs, of which the text doesn't speak.
+            two DWConvs, which the text doesn't mention.
         mixer, bottleneck_mixer: make the token mixer of all layers, or of the bottleneck's, in the VSS Module's place.
 
     Each spatial size must be divisible by 2 ** len(depths).

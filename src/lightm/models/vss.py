@@ -151,7 +151,7 @@ class VSSModule(nn.Module):
             Mamba's convolution over the 4 latest tokens, as in the released code. The paper only says "DWConv".
         directions: 1 scans the tokens in row-major order (released code), 2 adds the reverse order, 4 adds
             the order with the spatial axes reversed and its reverse (VMamba). Each direction has an SSM of its own;
-            their outputs are summed. The paper doesn't say.
+            their outputs are summed. The paper leaves it open.
         scan_backend: see `lightm.scan.selective_scan`.
 
     Linear layers have no bias, as in Mamba and VMamba; they and the convolution start as PyTorch's defaults.

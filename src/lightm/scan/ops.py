@@ -67,7 +67,7 @@ def _scan(
     keep_states: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """y (B, L, D), the last state (B, D, N), and what the backend's backward wants kept (`keep_states`)."""
+    """y (B, L, D), the last state (B, D, N), and what the backend keeps for its backward pass (`keep_states`)."""
     tensors = (u, delta, A, B, C, D, z, delta_bias)
     module = _choose(backend, *tensors)
     with torch.autocast(u.device.type, enabled=False):
@@ -191,11 +191,11 @@ def scan(*inputs) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def forward_flops(batch: int, length: int, channels: int, d_state: int, has_D: bool, has_z: bool) -> int:
-    """Floating-point operations of a forward scan, an exponential counted as one and a multiply-add as two.
+    """Floating-point operations of a forward scan; an exponential counts as one and a multiply-add as two.
 
-    A token, channel and state: delta A, exp, (delta u) B, and the multiply-adds a h + b and y + C h: 7. A token and
-    channel: delta u, and a multiply-add for D, a product for the gate. Softplus and SiLU themselves are not counted, as
-    activations never are.
+    Per token, channel and state: delta A, exp, (delta u) B, and the multiply-adds a h + b and y + C h: 7. Per token and
+    channel: delta u, a multiply-add for D, a product for the gate. Softplus and SiLU are not counted, as is usual for
+    activations.
     """
     tokens = batch * length * channels
     return tokens * (7 * d_state + 1 + 2 * has_D + has_z)
@@ -210,7 +210,7 @@ def _(u, delta, A, B, C, D=None, z=None, *args, out_shape=None, **kwargs) -> int
 def backward_flops(batch: int, length: int, channels: int, d_state: int, has_D: bool, has_z: bool) -> int:
     """The same for the backward pass, which computes the states a second time.
 
-    A state: recomputed (5), g = dy C + g (2), a g (1), a g h (1), and five sums (2 each).
+    Per state: recomputed (5), g = dy C + g (2), a g (1), a g h (1), and five sums (2 each).
     """
     return batch * length * channels * (19 * d_state + 4 + 2 * has_D + 4 * has_z)
 
