@@ -60,7 +60,7 @@ def test_the_vss_module_needs_no_monai_and_the_front_needs_no_torch():
 
 
 def test_a_kernel_is_stale_when_any_file_changes_that_it_is_compiled_from():
-    from lightm.cpu.vectors import _sources_stamp
+    from lightm.cpu.cache import _sources
 
     compiled = {
         name
@@ -69,5 +69,5 @@ def test_a_kernel_is_stale_when_any_file_changes_that_it_is_compiled_from():
             other == "numba" or other.startswith(("numba.", "lightm.cpu.vectors")) for other in imported(name, MODULES)
         )
     }
-    watched = {entry[0] for entry in _sources_stamp()}
+    watched = {entry[0] for entry in _sources()}
     assert {MODULES[name].name for name in compiled} <= watched and "cpu_backward.py" in watched

@@ -33,6 +33,7 @@ from lightm.models.vss import (
     SpatialDWConv,
     VSSModule,
     from_direction,
+    ssm_parameters,
     to_direction,
     tokens_to_volume,
     volume_to_tokens,
@@ -197,7 +198,7 @@ show_source(SelectiveSSM.forward)
 # does: $A = -1, \dots, -N$ in every channel, $\Delta$ spread log-uniformly from 0.001 to 0.1.
 
 # %%
-show_source(SelectiveSSM.reset_parameters)
+show_source(ssm_parameters)
 
 # %% mystnb={"image": {"alt": "Histogram of half-lives on a logarithmic axis from 0.4 to 700 tokens, most between 1 and 50; dashed lines mark the length of an image row at 64, 256 and 512 pixels, to the right of nearly all of it"}}
 ssm = SelectiveSSM(channels=512, d_state=16, dt_rank=16)

@@ -29,6 +29,7 @@ from lightm.models.unet import DecoderBlock, DWConv, EncoderBlock, LightMUNet, R
 from lightm_book.show.architecture import draw_architecture
 from lightm_book.show.figures import frames_slider, png_bytes, use_style
 from lightm_book.show.notebook import check_profile, show_source
+from lightm_book.show.stages import stage_outputs, stage_paths
 
 run = check_profile(
     profile,
@@ -56,11 +57,10 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # >
 # > — {cite}`liao2024lightmunet`, Section 2.1
 #
-# In the package the forward pass is a generator that hands out every stage by name, so that a chapter can look at
-# them:
+# The forward pass in the package, the letters of the comments as in the text:
 
 # %%
-show_source(LightMUNet.stages)
+show_source(LightMUNet.forward)
 
 # %% [markdown]
 # The network draws itself. Every shape and number below comes from the model, none is typed.
@@ -90,12 +90,12 @@ def shape_table(size):
         return (channels, *(s // 2**level for s in size))
 
     with torch.device("meta"):
-        stages = LightMUNet(len(size), 1, 3).stages(torch.empty(1, 1, *size))
+        stages = stage_outputs(LightMUNet(len(size), 1, 3), torch.empty(1, 1, *size))
     expected = {"stem": stated(32, 0), "bottleneck": stated(256, 3), "head": stated(3, 0)}
     for l in (1, 2, 3):
         expected[f"encoder {l}"] = stated(32 * 2**l, l)  # F_D^l
         expected[f"decoder {l}"] = stated(32 * 2 ** (l - 1), l - 1)  # half the channels, twice the resolution
-    for name, y in stages:
+    for name, y in stages.items():
         assert tuple(y.shape[1:]) == expected.pop(name)
         shape = " × ".join(f"{n:>3}" for n in y.shape[1:])
         print(f"{name:<12}{shape:<26}{math.prod(y.shape[2:]):>10,}")
@@ -187,9 +187,7 @@ assert torch.allclose(other_order, out, atol=1e-6)
 
 # %% mystnb={"image": {"alt": "Horizontal bars for each stage: the bottleneck has about four fifths of the parameters and a third of the operations; the three encoder blocks have the larger part of the operations and few parameters; the decoder little of either"}}
 counted = count(model, (1, 512, 512))
-stages = {"stem": "stem"} | {f"encoder {l}": f"encoder.{l - 1}" for l in (1, 2, 3)} | {"bottleneck": "bottleneck"}
-stages |= {f"decoder {l}": f"decoder.{3 - l}" for l in (3, 2, 1)} | {"head": "head"}
-parts = {name: counted.at(path) for name, path in stages.items()}
+parts = {name: counted.at(path) for name, path in stage_paths(model).items()}
 assert sum(part.params for part in parts.values()) == counted.params
 assert sum(part.macs for part in parts.values()) == counted.macs
 
@@ -212,8 +210,8 @@ assert parts["bottleneck"].params > 0.75 * counted.params and encoder_macs > 0.5
 #
 # ## What the text leaves open
 #
-# A description in four pages can't say everything. Where it doesn't, the package has a default and, if another
-# reading is as good, an argument. What each costs, counted:
+# Four pages can't state everything. Where the text leaves a choice, the package has a default and, if another reading
+# is as good, an argument. What each costs, counted:
 
 # %%
 choices = {
@@ -226,6 +224,7 @@ choices = {
     "state size N = 8": {"d_state": 8},
     "state size N = 32": {"d_state": 32},
     "no factors s": {"adjustment": False},
+    "stem added to the head": {"stem_to_head": True},
 }
 print(f"{'2D, one 512 × 512 image':<26}{'parameters':>12}{'G MACs':>9}{'':>10}{'':>8}")
 table = {}
@@ -239,6 +238,8 @@ for name, options in choices.items():
     print(f"{name:<26}{c.params:>12,}{c.macs / 1e9:>9.2f}{change}")
 assert table["λ = 4"].params > 1.5 * counted.params  # λ is what matters most
 assert table["4 directions"].params < 1.5 * counted.params
+arrow = table["stem added to the head"]
+assert (arrow.params, arrow.macs) == (counted.params, counted.macs)  # an addition is neither
 
 # %% [markdown]
 # | The text says | Open | Here | Argument |
@@ -250,9 +251,31 @@ assert table["4 directions"].params < 1.5 * counted.params
 # | "DWConv" in stem, decoder and head | depthwise alone can't change the channels | depthwise 3ᵈ, then pointwise | – |
 # | "channels […] halved" after each Decoder Block | by what | a pointwise convolution | – |
 # | "bilinear interpolation", for a 3D network | in 3D | trilinear | – |
+# | skip connections "for the decoder"; Figure 2 has one more dashed arrow, from the first DWConv to the last | whether the stem's output also reaches the head | it doesn't, as in the text; or it is added to the head's input | `stem_to_head` |
 # | "SoftMax" at the end | – | the network returns logits; loss and inference apply it | – |
 # | biases and initial values | all | linear layers of the VSS Module have no bias; as Mamba, else PyTorch's defaults | – |
 #
+# ### The arrow from the stem to the head
+#
+# In the paper's Figure 2 a dashed arrow leads from the first DWConv to the last. The text doesn't mention it: it gives
+# skip connections $F_D^l$ for $l\in\{1,2,3\}$ to the Decoder Blocks and none to the last layer. The arrow fits the
+# shapes, because $F_S$ and the output of the last Decoder Block both have 32 channels at the resolution of the image,
+# and since it looks like the other skip connections we read it as an addition, too. It costs no parameter and no MAC,
+# and it would be the only connection at full resolution: in the text's network whatever reaches the head has passed
+# through a max-pooling. The package follows the text unless `stem_to_head=True`:
+
+# %%
+torch.manual_seed(0)
+with_arrow = LightMUNet(2, 1, 2, width=8, stem_to_head=True)
+without = LightMUNet(2, 1, 2, width=8)
+without.load_state_dict(with_arrow.state_dict())  # the same parameters fit both
+x = torch.randn(1, 1, 32, 32)
+parts = stage_outputs(without, x)
+with torch.no_grad():
+    assert torch.equal(with_arrow(x), without.head(parts["decoder 1"] + parts["stem"]))
+print("stem", tuple(parts["stem"].shape), "+ decoder 1", tuple(parts["decoder 1"].shape), "-> head")
+
+# %% [markdown]
 # ### The stem of a gray image
 #
 # One reading has a consequence that the table doesn't show. A depthwise convolution has one filter for each *input*
@@ -346,7 +369,7 @@ assert all((field[: pixel[0]] > 0).any(1).all() for field in fields.values())  #
 # ## Watching the stages
 #
 # A very small network ({eq}`eq-decoder` and all, `width` 8) learns lungs on *synthetic* radiographs for a few dozen
-# steps, then lays open its stages on a case it hasn't seen.
+# steps; then we look at its stages on a case it hasn't seen.
 
 # %%
 torch.manual_seed(0)
@@ -364,20 +387,19 @@ assert losses[-1] < 0.5 * losses[0]
 
 case = 20
 frames, names = [], []
-with torch.no_grad():
-    for name, y in small.stages(images[case : case + 1]):
-        busiest = y[0].flatten(1).var(1).topk(min(3, y.shape[1])).indices.tolist()
-        fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.3))
-        axes[0].imshow(images[case, 0].cpu())
-        axes[0].set_title("image (synthetic)", fontsize=10)
-        for ax, channel in zip(axes[1:], busiest, strict=False):
-            ax.imshow(y[0, channel].cpu())
-            ax.set_title(f"channel {channel}", fontsize=10)
-        for ax in axes:
-            ax.set_axis_off()
-        fig.suptitle(f"{name}: {' × '.join(map(str, y.shape[1:]))}", fontsize=12)
-        frames.append(png_bytes(fig))
-        names.append(name)
+for name, y in stage_outputs(small, images[case : case + 1]).items():
+    busiest = y[0].flatten(1).var(1).topk(min(3, y.shape[1])).indices.tolist()
+    fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.3))
+    axes[0].imshow(images[case, 0].cpu())
+    axes[0].set_title("image (synthetic)", fontsize=10)
+    for ax, channel in zip(axes[1:], busiest, strict=False):
+        ax.imshow(y[0, channel].cpu())
+        ax.set_title(f"channel {channel}", fontsize=10)
+    for ax in axes:
+        ax.set_axis_off()
+    fig.suptitle(f"{name}: {' × '.join(map(str, y.shape[1:]))}", fontsize=12)
+    frames.append(png_bytes(fig))
+    names.append(name)
 frames_slider(
     frames,
     names,
@@ -409,8 +431,8 @@ assert overlap > 0.5  # Dice
 #
 # ## In 3D, and when the size doesn't fit
 #
-# The same class makes the 3D network. Three poolings want sizes that 8 divides; an image that doesn't fit gets told
-# what would:
+# The same class makes the 3D network. Three poolings require sizes that are divisible by 8; for an image that doesn't
+# fit, the error names sizes that would:
 
 # %%
 volume_data = load_dataset("phantom-ct", cases=1, size=32)

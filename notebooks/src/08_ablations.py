@@ -39,7 +39,7 @@ from lightm_book.compare.rows import experiments, scores
 from lightm_book.compare.statistics import LEVEL, detectable_difference, difference, holm, sign_flips
 from lightm_book.compare.verdicts import family, standings
 from lightm_book.paper import TABLES
-from lightm_book.paper.tables import MODELS, OURS
+from lightm_book.paper.tables import NETWORKS_OF_ROW, OURS
 from lightm_book.show.figures import COLORS, frames_slider, use_style
 from lightm_book.show.notebook import check_profile, show_source
 from lightm_book.show.tables import percent, span, table
@@ -91,7 +91,7 @@ if profile == "smoke":
 NAMES = ["lightm-unet", "paper-conv3", "paper-attention", "paper-no-adjustment", "paper-no-residual"]
 BASE, *OTHERS = NAMES
 COLOR = dict(zip(NAMES, COLORS, strict=False))
-row_of = {model: row for row in TABLES[3].rows for model in MODELS[row]}
+row_of = {model: row for row in TABLES[3].rows for model in NETWORKS_OF_ROW[row]}
 for info in list_models():
     if info.name in NAMES:
         print(f"{info.name:<21}{row_of[info.name]:<26}{info.summary}")

@@ -206,6 +206,19 @@ def mode(dims):
 
 
 assert mode(2) == {"bilinear"} and mode(3) == {"trilinear"}
+
+
+def size_after(net, part):
+    """The size of the volume that leaves a part of a network, for an image of 32 × 32."""
+    sizes = []
+    handle = net.get_submodule(part).register_forward_hook(lambda _, args, y: sizes.append(tuple(y.shape[2:])))
+    net(torch.empty(1, 3, 32, 32, device="meta"))
+    handle.remove()
+    return sizes[0]
+
+
+assert size_after(text, "encoder.0") == (16, 16)  # the topmost skip connection of the text: F_D^1
+assert size_after(second, "down_layers.0") == (32, 32)  # and of the uploads
 head = tuple(second.conv_final[2][0].conv.weight.shape)
 norms = sum(isinstance(m, nn.GroupNorm) for m in second.modules())
 ways = [
@@ -234,6 +247,13 @@ ways = [
     ),
     ("Section 2.4, eq. (4)", "decoder's convolutions", "DWConv", "first: two 3^d; second: DWConv", "`DWConvBlock`"),
     ("Section 2.4", "interpolation in 3D", '"bilinear"', "trilinear, as here", "`lightm.kernels.upsample`"),
+    (
+        "Section 2.1, Figure 2",
+        "skip connection at full resolution",
+        "none; the figure has an arrow from the stem to the head: `stem_to_head=True`",
+        "from the blocks of the first level to the last decoder block",
+        "`LightMUNet`, `ReleasedLightMUNet`",
+    ),
     (
         "Section 2.1",
         "head",

@@ -162,7 +162,7 @@ def convolve_fft(u: Tensor, K: Tensor) -> Tensor:
 def transfer_function(A_bar: Tensor, B_bar: Tensor, C: Tensor, z: Tensor, D: float = 0.0) -> Tensor:
     """H(z) = Σ_k K_k z^-k = C (I - Ā/z)⁻¹ B̄ + D, for complex z (...) outside the spectral radius -> (...), complex.
 
-    On the unit circle, z = exp(iω), it says what becomes of an oscillation of ω radians a step.
+    On the unit circle, z = exp(iω), it gives what becomes of an oscillation of ω radians per step.
     """
     _check_system(A_bar, B_bar, C)
     if A_bar.is_complex():  # with its conjugate, which the outputs elsewhere have as 2 Re

@@ -23,6 +23,13 @@ def test_the_gradient_on_a_gpu_is_that_of_interpolation(size, channels_last):
     torch.autograd.gradcheck(_Upsample.apply, x)
 
 
+def test_torch_func_takes_the_gradient_of_each_sample():
+    x = torch.randn(3, 1, 2, 4, 5)
+    found = torch.func.vmap(torch.func.grad(lambda x: _Upsample.apply(x).pow(2).sum()))(x)
+    x.requires_grad_()
+    torch.testing.assert_close(found, torch.autograd.grad(sum(upsample(one).pow(2).sum() for one in x), x)[0])
+
+
 def test_channels_stay_last_in_the_gradient():
     x = torch.randn(2, 8, 6, 6).contiguous(memory_format=torch.channels_last).requires_grad_()
     _Upsample.apply(x).pow(2).sum().backward()

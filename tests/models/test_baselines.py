@@ -11,7 +11,7 @@ from test_released import fill
 
 from lightm.counting import count
 from lightm.errors import LightMError
-from lightm.models.baselines import BASELINES
+from lightm.models import build_model
 
 LIBRARY = "dynamic_network_architectures"
 SMALL = {
@@ -37,7 +37,7 @@ def one_thread():
 def build(name, dims, in_channels=2, out_channels=3, **options):
     if name in ("nnunet", "u-mamba-bot", "u-mamba-enc"):
         pytest.importorskip(LIBRARY)
-    return BASELINES[name][0](dims, in_channels, out_channels, **options)
+    return build_model(name, dims, in_channels, out_channels, **options)
 
 
 def small(name, dims, **options):
@@ -46,7 +46,7 @@ def small(name, dims, **options):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", SMALL)
 def test_every_weight_of_a_small_network_gets_a_gradient(name, dims):
     torch.manual_seed(0)
     model = small(name, dims)
@@ -85,7 +85,7 @@ def test_u_mamba_computes_what_its_published_code_does(case):
     assert norm == pytest.approx(case["gradient_norms"]["all"], **close)
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", SMALL)
 def test_an_image_that_does_not_fit_is_refused_with_the_remedy(name):
     with torch.device("meta"):
         model = small(name, 2)
@@ -111,7 +111,7 @@ def test_the_defaults_are_what_nnu_nets_planner_chooses():
 
 
 def test_a_network_with_each_weight_once_has_the_parameters_that_pytorch_sees():
-    for name in BASELINES:
+    for name in SMALL:
         with torch.device("meta"):
             model = small(name, 2)
         assert count(model, (2, *IMAGE[2])).params == sum(p.numel() for p in model.parameters()), name
@@ -135,4 +135,4 @@ def test_impossible_options_are_one_sentence(name, options, message):
 def test_a_missing_library_is_one_sentence(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, f"{LIBRARY}.architectures.unet", None)
     with pytest.raises(LightMError, match="pip install dynamic-network-architectures"):
-        BASELINES["nnunet"][0](2, 1, 2)
+        build_model("nnunet", 2, 1, 2)

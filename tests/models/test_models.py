@@ -1,11 +1,14 @@
 """Networks by name, and the token mixers of the ablations."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from lightm.counting import count
 from lightm.errors import LightMError
-from lightm.models import build_model, list_models
+from lightm.models import build_model, list_models, options_for_size
 from lightm.models.mixers import Conv3, SelfAttention
 from lightm.models.vss import VSSModule
 
@@ -119,3 +122,34 @@ def test_self_attention_is_softmax_of_scaled_products():
 def test_unknown_names_and_options_get_a_suggestion(name, options, message):
     with pytest.raises(LightMError, match=message):
         build_model(name, 2, 1, 2, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "options"),
+    [
+        ("lightm-unet", (64, 64), {}),
+        ("nnunet", (64, 64), {"n_stages": 5}),
+        ("u-mamba-enc", (192, 192), {"n_stages": 6}),
+        ("nnunet", (16, 24, 16), {"n_stages": 3}),
+        ("nnunet", (100, 100), {"n_stages": 3}),  # 25 can't be halved
+        ("nnunet", (512, 512), {}),  # the default, made for it
+        ("unetr", (64, 64), {"img_size": 64}),
+        ("unetr", (32, 48, 32), {"img_size": [32, 48, 32]}),
+        ("unetr", (128, 128, 128), {}),
+    ],
+)
+def test_the_options_for_an_image_size_are_what_the_network_must_be_told(name, size, options):
+    assert options_for_size(name, size) == options
+
+
+def test_networks_that_need_no_package_are_built_and_listed_without_loading_one():
+    """`needs` is true: neither MONAI nor the baselines' library is loaded by a network that names none."""
+    code = (
+        "import sys\n"
+        "from lightm.models import build_model, list_models\n"
+        "names = [info.name for info in list_models() if not info.needs]\n"
+        "for name in names: build_model(name, 2, 1, 2)\n"
+        "print(len(names), [m for m in ('monai', 'dynamic_network_architectures') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "6 []"

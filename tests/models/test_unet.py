@@ -8,6 +8,7 @@ from torch import nn
 
 from lightm.errors import LightMError
 from lightm.models.unet import DecoderBlock, DWConv, LightMUNet
+from lightm_book.show.stages import stage_outputs
 
 
 def tiny(spatial_dims=2, **options) -> LightMUNet:
@@ -19,8 +20,8 @@ def tiny(spatial_dims=2, **options) -> LightMUNet:
 @pytest.mark.parametrize("size", [(64, 32), (32, 16, 24)])
 def test_every_stage_has_the_shape_of_the_paper(size):
     with torch.device("meta"):
-        model = LightMUNet(len(size), 3, 5)
-        shapes = {name: tuple(y.shape[1:]) for name, y in model.stages(torch.zeros(1, 3, *size))}
+        stages = stage_outputs(LightMUNet(len(size), 3, 5), torch.zeros(1, 3, *size))
+    shapes = {name: tuple(y.shape[1:]) for name, y in stages.items()}
 
     def at(channels, level):
         return (channels, *(s // 2**level for s in size))
@@ -85,8 +86,16 @@ def test_dwconv_is_a_depthwise_and_a_pointwise_convolution(d):
 @pytest.mark.parametrize("size", [(16, 16), (16, 16, 16)])
 def test_every_stage_stays_channels_last(size):
     last = torch.channels_last if len(size) == 2 else torch.channels_last_3d
-    stages = tiny(len(size)).stages(torch.randn(1, 1, *size))
-    assert [name for name, y in stages if not y.is_contiguous(memory_format=last)] == []
+    stages = stage_outputs(tiny(len(size)), torch.randn(1, 1, *size))
+    assert [name for name, y in stages.items() if not y.is_contiguous(memory_format=last)] == []
+
+
+def test_the_arrow_of_figure_2_adds_the_stem_to_the_input_of_the_head():
+    plain, arrow, x = tiny(), tiny(stem_to_head=True), torch.randn(1, 1, 8, 8)
+    assert plain.state_dict().keys() == arrow.state_dict().keys()  # no parameter more
+    stages = stage_outputs(plain, x)
+    expected = plain.head(stages["decoder 1"] + stages["stem"])
+    assert torch.equal(arrow(x), expected) and not torch.allclose(plain(x), expected)
 
 
 def test_decoder_block_is_equation_4_then_half_the_channels_and_twice_the_size():

@@ -235,7 +235,7 @@ def test_forked_workers_scan_after_the_parent_did():
 
 def test_kernels_compile_without_a_folder_for_the_cache():
     # A function without a source file is the one for which numba finds no folder.
-    from lightm.cpu.vectors import kernel
+    from lightm.cpu.cache import kernel
 
     namespace = {}
     exec("def twice(x):\n    return 2 * x", namespace)

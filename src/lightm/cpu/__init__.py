@@ -1,1 +1,1 @@
-"""What numba kernels stand on: vectors, vector mathematics, threads, memory, and tensors as arrays."""
+"""What the numba kernels are built on: vectors and their mathematics, threads, memory, the cache, tensors as arrays."""

@@ -1,19 +1,47 @@
 """Tensors as the numba kernels see them: which they can take, as flat arrays and strides, cut into tasks."""
 
-from importlib.util import find_spec
+import logging
 
 import numpy as np
 import torch
 from torch import Tensor
 
+log = logging.getLogger("lightm.kernels")
+
 FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-HAS_NUMBA = find_spec("numba") is not None
 MOST_LANES = 16  # of a vector, on any processor
+
+
+_reason: list[str] = []  # of why_not_compiled, once asked; not functools.cache, about which torch.compile warns
+
+
+def why_not_compiled() -> str:
+    """Why numba can't compile kernels here; empty if it can."""
+    if not _reason:
+        try:
+            from numba import config
+
+            _reason.append("numba compiles nothing while NUMBA_DISABLE_JIT is set" if config.DISABLE_JIT else "")
+        except (ImportError, OSError) as error:  # it is missing, or doesn't fit the NumPy or the system here
+            _reason.append(f"numba can't be imported ({error})")
+        if _reason[0] and not torch.compiler.is_compiling():
+            log.info("the kernels run as plain PyTorch: %s", _reason[0])
+    return _reason[0]
 
 
 def compiled(*tensors: Tensor) -> bool:
     """Whether numba kernels can take these tensors: in the memory of the CPU (or traced as if), and not empty."""
-    return HAS_NUMBA and all(x.device.type == "cpu" and x.dtype in FLOATS and x.numel() for x in tensors)
+    taken = all(x.device.type == "cpu" and x.dtype in FLOATS and x.numel() for x in tensors)
+    return taken and not under_torch_func() and not why_not_compiled()
+
+
+def under_torch_func() -> bool:
+    """Whether a transform of torch.func (grad, vmap) is at work, for which only PyTorch's own operators have rules.
+
+    There is no public way to ask; this private one is what torch.autograd.Function itself asks. It stays because
+    without it torch.func fails on every network here. (A compiler traces our operators whole.)
+    """
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
 
 
 def pieces(batch: int, length: int, tokens: int) -> list[tuple[int, int, int]]:

@@ -115,7 +115,7 @@ def _power(f: Lockstep, bits: Lockstep) -> Lockstep:
 
 
 def _exp2_normal(x: Lockstep) -> Lockstep:
-    """2**x for |x| < 126, where the result is a normal number; nonsense elsewhere."""
+    """2**x for |x| < 126, where the result is a normal number; undefined elsewhere."""
     if HAS_AVX512 and x.vector.lanes == TABLE_SIZE and x.vector.mantissa == 23:  # its instruction looks up 16 at once
         return _exp2_by_table(x)
     k, bits = x.round()

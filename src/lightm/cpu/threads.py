@@ -1,8 +1,9 @@
 """Runs compiled tasks side by side, on the threads that torch itself uses.
 
-After each of its operations torch's OpenMP threads spin for a while, waiting for the next one. A second pool of threads
-would fight them for the cores (up to 1.7 times slower on short scans), so tasks run on OpenMP's own threads where they
-can be reached; elsewhere, and in forked children, where OpenMP's threads no longer exist, on Python's.
+Skip this file on a first reading: `run` calls every task once, and the rest is about which threads do it. It is here
+because torch's OpenMP threads spin for a while after each operation, waiting for the next one. A second pool of threads
+would compete with them for the cores (up to 1.7 times slower on short scans), so tasks run on OpenMP's own threads
+where they can be reached; elsewhere, and in forked children, where OpenMP's threads no longer exist, on Python's.
 """
 
 import ctypes
@@ -68,7 +69,7 @@ def _openmp() -> Callable | None:
     maps = Path("/proc/self/maps").read_text(errors="surrogateescape")  # proc(5): the path is the sixth field
     loaded = {line.split(maxsplit=5)[-1] for line in maps.splitlines() if "libgomp" in line}
     ours = [path for path in loaded if Path(torch.__file__).parent in Path(path).parents] or list(loaded)
-    if len(ours) != 1:  # none, or no telling which one torch uses
+    if len(ours) != 1:  # none, or it is unknown which one torch uses
         return None
     try:
         parallel = ctypes.CDLL(ours[0]).GOMP_parallel

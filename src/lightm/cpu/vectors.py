@@ -1,9 +1,10 @@
 """Vector values for numba: arithmetic on whole registers, written with + - * /, and no compiler on the user's machine.
 
-numba's own vectoriser turns a loop over channels into vector code, but spends two to three times the cycles on the
-exponentials that dominate the scan. So this file teaches numba a value type, `Vector`: LLVM's <lanes x float>, or a
-tile of several ("parts": the scan keeps four states of a block of channels in registers). LLVM maps it to whatever
-registers the processor has. Kernels then read like the formulas:
+Skip this file on a first reading: it extends numba's compiler, and what it adds explains itself where kernels use it
+(scan/cpu_forward.py). It is here because numba's own vectoriser, which turns a loop over channels into vector code,
+spends two to three times the cycles on the exponentials that dominate the scan. So numba gets a value type, `Vector`:
+LLVM's <lanes x float>, or a tile of several ("parts": the scan keeps four states of a block of channels in registers).
+LLVM maps it to whatever registers the processor has. Kernels then read like the formulas:
 
     h = exp2(dt * a) * h + x * spread(B, i, 4)
 
@@ -11,8 +12,6 @@ A product followed by a sum may become one fused multiply-add; nothing else is r
 """
 
 import operator
-from functools import cache
-from pathlib import Path
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -39,27 +38,6 @@ I32, I64 = ir.IntType(32), ir.IntType(64)
 def lanes_of(dtype: np.dtype) -> int:
     """Values in a vector: 16 of float32 with AVX-512, 8 elsewhere; half as many of float64."""
     return REGISTER_BYTES // np.dtype(dtype).itemsize
-
-
-def kernel(function):
-    """`numba.njit` without the GIL, cached on disk where it can be, stale when a kernel's source changes."""
-    options = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
-    try:
-        compiled = njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no folder for its cache
-        return njit(**options)(function)
-    # numba looks for changes only in the file of the function itself, but most of its machine code comes from others.
-    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if hasattr(file, "_source_stamp"):
-        file._source_stamp = (file._source_stamp, _sources_stamp())
-    return compiled
-
-
-@cache
-def _sources_stamp() -> tuple:
-    """Of the code that kernels are compiled from: the files of this folder, and those of CPU kernels beside it."""
-    files = {file for kind in ("cpu/*.py", "*/*cpu*.py") for file in Path(__file__).parents[1].glob(kind)}
-    return tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in sorted(files))
 
 
 # ---- The type ------------------------------------------------------------------------------------

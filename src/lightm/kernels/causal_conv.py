@@ -1,6 +1,6 @@
 """Mamba's causal depthwise convolution with its SiLU, in one pass over (B, L, D) tokens.
 
-PyTorch's conv1d wants (B, D, L), so on tokens it costs two transposing copies, a padded one, and a pass for the SiLU.
+PyTorch's conv1d takes (B, D, L), so on tokens it costs two transposing copies, a padded one, and a pass for the SiLU.
 Where `causal_conv1d` (github.com/Dao-AILab/causal-conv1d) is installed, its kernels run on NVIDIA GPUs.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from lightm.cpu.arrays import compiled
-from lightm.kernels.twice import differentiate_gradients
+from lightm.kernels.twice import differentiable_gradients
 
 
 def causal_conv_silu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -92,6 +92,8 @@ def _(grad, x, weight, bias):
 
 
 def _gradients(ctx, grad):
+    if torch.is_grad_enabled():  # create_graph=True
+        return differentiable_gradients(composed, ctx.saved_tensors, grad)
     return torch.ops.lightm.causal_conv_silu_backward(grad, *ctx.saved_tensors)
 
 
@@ -99,15 +101,7 @@ def _keep_for_backward(ctx, inputs, output):
     ctx.save_for_backward(*inputs)
 
 
-def _gradients_of_gradients(ctx, *grads):
-    grad, *inputs = ctx.saved_tensors
-    return differentiate_gradients(composed, inputs, grad, grads)
-
-
 torch.library.register_autograd("lightm::causal_conv_silu", _gradients, setup_context=_keep_for_backward)
-torch.library.register_autograd(
-    "lightm::causal_conv_silu_backward", _gradients_of_gradients, setup_context=_keep_for_backward
-)
 
 
 @register_flop_formula(torch.ops.lightm.causal_conv_silu)

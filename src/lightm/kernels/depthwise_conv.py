@@ -1,8 +1,10 @@
-"""Depthwise 3^d convolutions, each channel with a filter of its own, on a CPU as fast backwards as forwards."""
+"""Depthwise 3^d convolutions, each channel with its own filter, whose backward pass is fast on a CPU, too."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from lightm.cpu.arrays import under_torch_func
 
 
 def depthwise_conv(channels: int, spatial_dims: int, bias: bool = True) -> nn.Module:
@@ -19,7 +21,12 @@ class DepthwiseConv3d(nn.Conv3d):
     """nn.Conv3d(C, C, 3, padding=1, groups=C) whose backward pass on a CPU is as fast as its forward pass."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
+        if (
+            x.device.type == "cpu"
+            and torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")
+            and not under_torch_func()
+        ):
             return _DepthwiseConv3dOnCPU.apply(x, self.weight, self.bias)
         return super().forward(x)
 
@@ -46,10 +53,7 @@ class _DepthwiseConv3dOnCPU(torch.autograd.Function):
         grad_x = F.conv3d(grad, weight.flip(2, 3, 4), padding=1, groups=C) if need_x else None
         grad_weight = torch.zeros_like(weight) if need_weight else None
         for plane in range(3) if need_weight else ():
-            first, last = (
-                max(0, 1 - plane),
-                min(H, H + 1 - plane),
-            )  # rows of the output that see an input row through it
+            first, last = max(0, 1 - plane), min(H, H + 1 - plane)  # rows of the output that see an input row by it
             if first < last:
                 inputs, outputs = (
                     volume[:, :, rows].movedim(2, 1).flatten(0, 1)  # (B * rows, C, W, Z)

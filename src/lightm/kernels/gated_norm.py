@@ -1,7 +1,7 @@
-"""LayerNorm of one branch times SiLU of the other, in one pass: the product of equation (3).
+"""LayerNorm of one branch times SiLU of the other, in one pass: the product W1 * W2 of equation (3).
 
-Apart, they are three operations that write two intermediates of (B, L, D) and keep four tensors for the backward pass;
-together they keep their two inputs.
+As three operations they write two intermediates of (B, L, D) and keep four tensors for the backward pass; as one they
+keep only their two inputs.
 """
 
 from functools import partial
@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightm.cpu.arrays import MOST_LANES, compiled
-from lightm.kernels.twice import differentiate_gradients
+from lightm.kernels.twice import differentiable_gradients
 
 
 def gated_norm(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
     """LayerNorm(y) * SiLU(z) over the channels: y, z (B, L, D), weight, bias (D,) -> (B, L, D) in z's dtype.
+
+    W1 * W2 of equation (3), where y is what the SSM gives and z what the second branch's linear layer gives:
 
         F.layer_norm(y, (D,), weight, bias, eps) * F.silu(z)
 
@@ -29,7 +31,7 @@ def gated_norm(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float = 
 
 def composed(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
     """The same in plain PyTorch."""
-    return F.layer_norm(y, weight.shape, weight, bias, eps) * F.silu(z)
+    return F.layer_norm(y, weight.shape, weight, bias, eps) * F.silu(z)  # equation (3), W1 * W2
 
 
 torch.library.define("lightm::gated_norm", "(Tensor y, Tensor z, Tensor weight, Tensor bias, float eps) -> Tensor")
@@ -69,15 +71,9 @@ def _keep_for_backward(ctx, inputs, output):
 
 
 def _gradients(ctx, grad):
+    if torch.is_grad_enabled():  # create_graph=True
+        return *differentiable_gradients(partial(composed, eps=ctx.eps), ctx.saved_tensors, grad), None
     return *torch.ops.lightm.gated_norm_backward(grad, *ctx.saved_tensors, ctx.eps), None
 
 
-def _gradients_of_gradients(ctx, *grads):
-    grad, *inputs = ctx.saved_tensors
-    return *differentiate_gradients(partial(composed, eps=ctx.eps), inputs, grad, grads), None
-
-
 torch.library.register_autograd("lightm::gated_norm", _gradients, setup_context=_keep_for_backward)
-torch.library.register_autograd(
-    "lightm::gated_norm_backward", _gradients_of_gradients, setup_context=_keep_for_backward
-)

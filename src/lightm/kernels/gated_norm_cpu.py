@@ -18,9 +18,10 @@ from torch import Tensor
 
 from lightm.cpu import threads
 from lightm.cpu.arrays import flat, pieces, rows
+from lightm.cpu.cache import kernel
 from lightm.cpu.math import add_compensated, sigmoid
 from lightm.cpu.memory import new_empty
-from lightm.cpu.vectors import kernel, lanes, lanes_of, load, scratch, store, zeros
+from lightm.cpu.vectors import lanes, lanes_of, load, scratch, store, zeros
 
 PIECE = 4096  # tokens of a task
 CHUNK = 32  # tokens between compensated sums

@@ -1,9 +1,9 @@
-"""Linear layers over tokens and pixels: torch's products, by whichever library multiplies tall, narrow matrices faster.
+"""Linear layers over tokens and pixels: torch's products, by the library that multiplies tall, narrow matrices faster.
 
-LightM-UNet's matrices have up to millions of rows and few columns. On processors that are not Intel's, oneDNN is the
-faster for them, where PyTorch asks MKL by default; and of the two ways to write the gradient of the weight, x' g and
-(g' x)', MKL is far slower at the latter when x has two columns. Which way is taken depends on the processor and the
-shapes, never on a timing, so results are the same bits in every run.
+LightM-UNet's matrices have up to millions of rows and few columns. For these oneDNN is faster on processors other than
+Intel's, where PyTorch uses MKL by default. Of the two ways to write the gradient of the weight, x' g and (g' x)', MKL
+is far slower with the latter when x has two columns. Which way is taken depends on the processor and the shapes, never
+on a timing, so results are the same bits in every run.
 """
 
 from functools import cache
@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
+
+from lightm.cpu.arrays import under_torch_func
 
 NARROW = 8  # columns
 
@@ -24,15 +26,15 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
         and x.numel()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()  # it chooses by itself
-        and not torch._C._are_functorch_transforms_active()  # torch.func's, to which an autograd.Function is closed
+        and not torch.compiler.is_compiling()  # a compiler chooses by itself
+        and not under_torch_func()
     ):
         return _Linear.apply(x, weight, bias)
     return F.linear(x, weight, bias)
 
 
 class Linear(nn.Linear):
-    """nn.Linear by `linear`. (thop, which goes by a layer's exact type, does not know it.)"""
+    """nn.Linear by `linear`. (thop, which looks up a layer's exact type, does not count it.)"""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
@@ -66,10 +68,10 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 @cache
 def _onednn_multiplies_faster() -> bool:
-    """Whether torch has its (private) oneDNN product, it runs, and the processor isn't one that MKL is written for."""
+    """Whether torch has its (private) oneDNN product, it runs here, and the processor isn't one of Intel's."""
     try:
         intel = "GenuineIntel" in Path("/proc/cpuinfo").read_text()
-        with _disable_current_modes():  # a question to the processor, also where the caller's tensors are fake
+        with _disable_current_modes():  # it must really run, also where the caller's tensors are fake
             ones = torch.ones(2, 2)
             product = torch.ops.mkldnn._linear_pointwise(ones, ones, None, "none", [], "")
             return not intel and torch.equal(product, ones + ones)

@@ -23,13 +23,15 @@ def _on_cpu(x: Tensor) -> bool:
 
 
 class _Upsample(torch.autograd.Function):
+    generate_vmap_rule = True  # torch.func's, from the code of both passes
+
     @staticmethod
     def forward(x: Tensor) -> Tensor:
         return _interpolate(x)
 
     @staticmethod
     def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
-        """The gradient needs nothing of the input but its shape, which that of the output tells."""
+        """The gradient needs nothing of the input but its shape, which follows from the output's."""
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ the arguments that nnU-Net's planner chooses by default. U-Mamba (arXiv:2401.047
 module names as there) is put together here from the same library's residual blocks and our `lightm.models.mamba.Mamba`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
+import inspect
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -19,58 +20,47 @@ from lightm.models.vss import tokens_to_volume, volume_to_tokens
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 INSTANCE_NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
-# nnU-Net's planner, for the image sizes of the paper (512 x 512 and 128 x 128 x 128)
-N_STAGES = {2: 8, 3: 6}
-MAX_FEATURES = {2: 512, 3: 320}
+PAPER_SIZE = {2: (512, 512), 3: (128, 128, 128)}  # of the images, Section 3; the networks' default
+MAX_FEATURES = {2: 512, 3: 320}  # of nnU-Net's planner
+
+
+def stages_for(size: Sequence[int]) -> int:
+    """The number of resolutions that nnU-Net's planner chooses for images of spatial size `size`, isotropic.
+
+    It halves them as long as 4 voxels are left (UNet_featuremap_min_edge_length of github.com/MIC-DKFZ/nnUNet,
+    nnunetv2/experiment_planning/experiment_planners). The planner may halve long axes more often than short ones and
+    pads odd sizes; here all axes are halved together, as long as each stays whole.
+    """
+    poolings = 0
+    while all(n % 2 ** (poolings + 1) == 0 and n >= 4 * 2 ** (poolings + 1) for n in size):
+        poolings += 1
+    return poolings + 1
 
 
 def guard(model: nn.Module, spatial_dims: int, in_channels: int, step: int, instance_norm: bool = True) -> nn.Module:
-    """`model`, which from now on refuses images that it can't take with a sentence that names the remedy.
+    """`model`, which from now on raises LightMError, naming the remedy, for images that it can't take.
 
-    step: its sizes must be multiples of it; with instance_norm there must be more than one voxel at the bottom.
+    step: their sizes must be multiples of it. instance_norm: more than one voxel must be left at the lowest resolution.
     """
-
-    def check(_, args) -> None:
-        check_image(args[0], spatial_dims, in_channels, step)
-        size = tuple(args[0].shape[2:])
-        if instance_norm and max(size) == step:
-            raise LightMError(
-                f"An image of {size} is one voxel at the network's lowest resolution, where its InstanceNorm needs "
-                f"more: give a larger one, say {(2 * step,) * spatial_dims}."
-            )
-
-    model.register_forward_pre_hook(check)
+    model.register_forward_pre_hook(partial(_check, (spatial_dims, in_channels, step), instance_norm))
     return model
 
 
-def _architectures() -> SimpleNamespace:
-    """The parts of dynamic-network-architectures used here. It is imported when a network needs it."""
-    try:
-        from dynamic_network_architectures.architectures.unet import PlainConvUNet
-        from dynamic_network_architectures.building_blocks.residual_encoders import ResidualEncoder
-        from dynamic_network_architectures.building_blocks.unet_residual_decoder import UNetResDecoder
-        from dynamic_network_architectures.initialization.weight_init import (
-            InitWeights_He,
-            init_last_bn_before_add_to_0,
-        )
-    except ImportError as error:
+def _check(sizes: tuple[int, int, int], instance_norm: bool, model: nn.Module, args: tuple[Tensor]) -> None:
+    check_image(args[0], *sizes)
+    spatial_dims, _, step = sizes
+    size = tuple(args[0].shape[2:])
+    if instance_norm and max(size) == step:
         raise LightMError(
-            f"nnU-Net and U-Mamba are built from dynamic-network-architectures, which can't be imported ({error}); "
-            "install it: pip install dynamic-network-architectures==0.3.1"
-        ) from error
-    return SimpleNamespace(
-        PlainConvUNet=PlainConvUNet,
-        ResidualEncoder=ResidualEncoder,
-        UNetResDecoder=UNetResDecoder,
-        InitWeights_He=InitWeights_He,
-        init_last_bn_before_add_to_0=init_last_bn_before_add_to_0,
-    )
+            f"An image of {size} is one voxel at the network's lowest resolution, where its InstanceNorm needs "
+            f"more: give a larger one, say {(2 * step,) * spatial_dims}."
+        )
 
 
 def _plan(spatial_dims: int, in_channels: int, out_channels: int, n_stages: int | None, width: int) -> dict:
     """What nnU-Net's planner decides: stages, features, kernels and strides; and what is the same for every plan."""
     check_spatial_dims(spatial_dims)
-    n_stages = N_STAGES[spatial_dims] if n_stages is None else n_stages
+    n_stages = stages_for(PAPER_SIZE[spatial_dims]) if n_stages is None else n_stages
     check_counts(in_channels=in_channels, out_channels=out_channels, n_stages=n_stages, width=width)
     return {
         "n_stages": n_stages,
@@ -96,13 +86,16 @@ def nnunet(
 ) -> nn.Module:
     """nnU-Net's plain convolutional U-Net: images (B, C, *S) -> logits (B, K, *S).
 
-    n_stages: resolutions, default 8 in 2D and 6 in 3D; S must be divisible by 2 ** (n_stages - 1).
+    n_stages: resolutions, default 8 in 2D and 6 in 3D (`stages_for` the paper's sizes); S must be divisible by
+    2 ** (n_stages - 1).
     width: channels of the first one. With deep_supervision the output is the list of logits at every resolution but the
     lowest, finest first: so the tables count it.
     """
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+    from dynamic_network_architectures.initialization.weight_init import InitWeights_He
+
     plan = _plan(spatial_dims, in_channels, out_channels, n_stages, width)
-    library = _architectures()
-    model = library.PlainConvUNet(
+    model = PlainConvUNet(
         in_channels,
         num_classes=out_channels,
         n_conv_per_stage=2,
@@ -110,7 +103,7 @@ def nnunet(
         deep_supervision=deep_supervision,
         **plan,
     )
-    model.apply(library.InitWeights_He(1e-2))
+    model.apply(InitWeights_He(1e-2))
     return guard(model, spatial_dims, in_channels, 2 ** (plan["n_stages"] - 1))
 
 
@@ -143,22 +136,26 @@ class UMamba(nn.Module):
         scan_backend: str = "auto",
         everywhere: bool = False,
     ):
+        from dynamic_network_architectures.building_blocks.residual_encoders import ResidualEncoder
+        from dynamic_network_architectures.building_blocks.unet_residual_decoder import UNetResDecoder
+        from dynamic_network_architectures.initialization import weight_init
+
         super().__init__()
         plan = _plan(spatial_dims, in_channels, out_channels, n_stages, width)
-        library = _architectures()
         channels = plan["features_per_stage"]
-        self.encoder = library.ResidualEncoder(in_channels, n_blocks_per_stage=2, return_skips=True, **plan)
+        self.encoder = ResidualEncoder(in_channels, n_blocks_per_stage=2, return_skips=True, **plan)
         if everywhere:
             self.encoder.mamba_layers = nn.ModuleList(MambaLayer(c, scan_backend) for c in channels)
         else:
             self.ln = nn.LayerNorm(channels[-1])
             self.mamba = Mamba(channels[-1], scan_backend=scan_backend)
-        self.decoder = library.UNetResDecoder(
-            self.encoder, out_channels, n_conv_per_stage=2, deep_supervision=deep_supervision
-        )
-        self.apply(library.InitWeights_He(1e-2))  # of convolutions in 2D and 3D, so not of Mamba
+        self.decoder = UNetResDecoder(self.encoder, out_channels, n_conv_per_stage=2, deep_supervision=deep_supervision)
+        for block in self.modules():
+            if inspect.isfunction(getattr(block, "skip", None)):  # the library's lambda x: x, which can't be pickled
+                block.skip = nn.Identity()
+        self.apply(weight_init.InitWeights_He(1e-2))  # of convolutions in 2D and 3D, so not of Mamba
         if everywhere:
-            self.apply(library.init_last_bn_before_add_to_0)
+            self.apply(weight_init.init_last_bn_before_add_to_0)
         self.everywhere = everywhere
         guard(self, spatial_dims, in_channels, 2 ** (plan["n_stages"] - 1))
 
@@ -231,13 +228,13 @@ def unetr(
 ) -> nn.Module:
     """MONAI's UNETR: images (B, C, *img_size) -> logits (B, K, *img_size). Only for the image size it is built for.
 
-    img_size: one number, or one an axis, divisible by 16; default 512 x 512 or 128 x 128 x 128, the paper's.
+    img_size: one number, or one per axis, divisible by 16; default 512 x 512 or 128 x 128 x 128, the paper's.
     """
     from monai.networks.nets import UNETR
 
     check_spatial_dims(spatial_dims)
     check_counts(in_channels=in_channels, out_channels=out_channels, feature_size=feature_size)
-    size = img_size or {2: 512, 3: 128}[spatial_dims]
+    size = img_size or PAPER_SIZE[spatial_dims]
     size = tuple(size) if isinstance(size, Sequence) else (size,) * spatial_dims
     if len(size) != spatial_dims or any(type(n) is not int or n < 16 or n % 16 for n in size):
         raise LightMError(f"img_size={size} must be {spatial_dims} whole numbers divisible by 16, the size of a patch.")
@@ -245,14 +242,15 @@ def unetr(
         in_channels, out_channels, size, feature_size, hidden_size, mlp_dim, num_heads, spatial_dims=spatial_dims
     )
 
-    def check_size(_, args) -> None:
-        check_image(args[0], spatial_dims, in_channels, 1)
-        if tuple(args[0].shape[2:]) != size:
-            found = tuple(args[0].shape[2:])
-            raise LightMError(f"This UNETR is built for images of {size}, not {found}: build it with img_size={found}.")
-
-    model.register_forward_pre_hook(check_size)
+    model.register_forward_pre_hook(partial(_check_size, size, in_channels))
     return model
+
+
+def _check_size(size: tuple[int, ...], in_channels: int, model: nn.Module, args: tuple[Tensor]) -> None:
+    check_image(args[0], len(size), in_channels, 1)
+    found = tuple(args[0].shape[2:])
+    if found != size:
+        raise LightMError(f"This UNETR is built for images of {size}, not {found}: build it with img_size={found}.")
 
 
 def swin_unetr(
@@ -282,14 +280,3 @@ def swin_unetr(
             spatial_dims=spatial_dims,
         )
     return guard(model.to(device), spatial_dims, in_channels, 32)
-
-
-# Name in `lightm.models` -> (builder, what it is, where the paper has it).
-BASELINES: Mapping[str, tuple[Callable[..., nn.Module], str, str]] = {
-    "nnunet": (nnunet, "nnU-Net's plain U-Net, as its planner configures it", "Tables 1 and 2, nnU-Net"),
-    "segresnet": (segresnet, "SegResNet (MONAI)", "Tables 1 and 2, SegResNet"),
-    "unetr": (unetr, "UNETR (MONAI)", "Tables 1 and 2, UNETR"),
-    "swin-unetr": (swin_unetr, "SwinUNETR (MONAI)", "Tables 1 and 2, SwinUNETR"),
-    "u-mamba-bot": (u_mamba_bot, "U-Mamba with Mamba at the bottleneck", "Tables 1 and 2, U-Mamba"),
-    "u-mamba-enc": (u_mamba_enc, "U-Mamba with Mamba in every stage of the encoder", "not in the tables"),
-}

@@ -1,4 +1,4 @@
-"""What a network asks of its arguments and of its input, checked before any work is done."""
+"""The requirements of a network on its arguments and on its input, checked before any work is done."""
 
 import math
 

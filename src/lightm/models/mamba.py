@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightm.kernels.causal_conv import causal_conv_silu
 from lightm.kernels.linear import linear
 from lightm.models.checks import check_counts
-from lightm.models.vss import SelectiveSSM
+from lightm.models.vss import ssm_parameters
 from lightm.scan import selective_scan
 
 
@@ -28,9 +28,9 @@ class Mamba(nn.Module):
     Args: d_model C, d_state N, d_conv the width of the convolution, expand, dt_rank R ("auto": ceil(C / 16)),
     scan_backend a name of `lightm.scan.backends()`, or "auto".
 
-    As in the fused path of mamba_ssm, the only one that its users run in training, the weights go straight into
-    functions: `in_proj`, `conv1d`, `x_proj`, `dt_proj` and `out_proj` hold them and are never called. Tools that hook
-    the forward of layers, such as thop, therefore don't see this block, neither here nor there.
+    As in the fused path of mamba_ssm, the one that runs in training, the weights go directly into functions: `in_proj`,
+    `conv1d`, `x_proj`, `dt_proj` and `out_proj` hold them and are never called. Tools that hook the forward of layers,
+    such as thop, therefore don't see this block, neither here nor in mamba_ssm.
     """
 
     def __init__(
@@ -50,11 +50,9 @@ class Mamba(nn.Module):
         self.scan_backend = scan_backend
         self.in_proj = nn.Linear(d_model, 2 * inner, bias=False)
         self.conv1d = nn.Conv1d(inner, inner, d_conv, groups=inner, padding=d_conv - 1)
-        ssm = SelectiveSSM(inner, d_state, dt_rank)  # for its parameters, which start as Mamba's
-        self.x_proj = ssm.x_proj
-        self.dt_proj = nn.Linear(dt_rank, inner)
-        self.dt_proj.weight, self.dt_proj.bias = ssm.dt_proj.weight, ssm.dt_bias
-        self.A_log, self.D = ssm.A_log, ssm.D
+        self.x_proj, dt_proj, dt_bias, self.A_log, self.D = ssm_parameters(inner, d_state, dt_rank)
+        self.dt_proj = nn.Linear(dt_rank, inner)  # unlike SelectiveSSM's it holds the bias of Δ, too
+        self.dt_proj.weight, self.dt_proj.bias = dt_proj.weight, dt_bias
         self.out_proj = nn.Linear(inner, d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from lightm.models.vss import tokens_to_volume, volume_to_tokens
 
 
 class Conv3(nn.Module):
-    """The "convolution operation with a 3x3 kernel" of the ablations: each token sees its 3^d neighbours, all channels.
+    """The "convolution operation with a 3x3 kernel" of the ablations, over the 3^d neighbours and all channels.
 
     Bias-free, as the VSS Module's linear layers. C * C * 3^d parameters.
     """
@@ -33,9 +33,9 @@ class Conv3(nn.Module):
 class SelfAttention(nn.Module):
     """The "self-attention mechanism" of the ablations: every token sees every token, in `heads` heads.
 
-    The paper gives no number of heads. Positions aren't encoded: the order of the tokens makes no difference, the
-    convolutions before it have to tell it where things are. Time grows as L^2; memory does not, as
-    scaled_dot_product_attention never holds the L x L matrix where the device has a fused kernel.
+    The paper gives no number of heads. Positions aren't encoded: the order of the tokens makes no difference, and only
+    the convolutions before it mark where a feature lies. Time grows as L^2; memory doesn't where the device has a fused
+    kernel for scaled_dot_product_attention, which never holds the L x L matrix.
     """
 
     def __init__(self, channels: int, heads: int = 8):

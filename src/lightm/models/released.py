@@ -6,16 +6,15 @@ Both uploads are MONAI's SegResNet with RVM layers for the encoder's convolution
 there. How they differ from each other and from the paper's text is a chapter of the book.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 import torch.nn.functional as F
-from monai.networks.blocks.convolutions import Convolution
-from monai.networks.blocks.segresnet_block import ResBlock, get_conv_layer, get_upsample_layer
 from torch import Tensor, nn
 
 from lightm.errors import LightMError, suggest
+from lightm.kernels.layout import channels_last
 from lightm.models.checks import check_counts, check_image, check_spatial_dims
 from lightm.models.mamba import Mamba
 from lightm.models.vss import tokens_to_volume, volume_to_tokens
@@ -56,14 +55,14 @@ class ReleasedRVMLayer(nn.Module):
         m = self.mamba(self.norm(tokens))
         if self.residual:
             m = m + (tokens if self.skip_scale is None else self.skip_scale * tokens)
-        return tokens_to_volume(self.proj(self.norm(m)), grid)  # (B, C_out, *S)
+        return channels_last(tokens_to_volume(self.proj(self.norm(m)), grid))  # (B, C_out, *S)
 
 
 class QKVAttention(nn.Module):
     """Self-attention with maps for queries, keys and values and none for the output: (B, L, C) -> (B, L, C).
 
-    Exactly what has to stand in for Mamba in the bottleneck to give the numbers of Table 3's "Self-Attention" row. Its
-    number of heads leaves no trace in them; nor could attention itself, which thop does not see.
+    In Mamba's place in the bottleneck it gives exactly the counts of Table 3's "Self-Attention" row. They don't depend
+    on the number of heads, nor on the attention itself, which thop does not count.
     """
 
     def __init__(self, channels: int, heads: int = 8):
@@ -110,6 +109,8 @@ def separable_conv(
     spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int = 3, bias: bool = False
 ) -> nn.Sequential:
     """Depthwise convolution, then a pointwise one, (B, C, *S) -> (B, C_out, *S), each in MONAI's `Convolution`."""
+    from monai.networks.blocks.convolutions import Convolution
+
     depthwise = dict(kernel_size=kernel_size, groups=in_channels, bias=bias, conv_only=True)
     return nn.Sequential(
         Convolution(spatial_dims, in_channels, in_channels, **depthwise),
@@ -145,6 +146,8 @@ class ReleasedLightMUNet(nn.Module):
         make_layer: Callable[[int, int, int], nn.Module] | None = None,
         **rvm,
     ):
+        from monai.networks.blocks.segresnet_block import ResBlock, get_conv_layer, get_upsample_layer
+
         super().__init__()
         check_spatial_dims(spatial_dims)
         check_counts(in_channels=in_channels, out_channels=out_channels, width=width)
@@ -223,8 +226,9 @@ def released_conv3(
 ) -> ReleasedLightMUNet:
     """The first upload with a bias-free 3^d convolution for every whole RVM layer, as in Table 3's "VSSM -> Conv3".
 
-    Not only for the layer's VSSM, as the table's name says: that would give other numbers than the table's.
+    The table's name says that it replaces only the layer's VSSM; that would give other counts than the table's.
     """
+    from monai.networks.blocks.segresnet_block import get_conv_layer
 
     def conv3(level: int, channels: int, out: int) -> nn.Module:
         return get_conv_layer(spatial_dims, channels, out)
@@ -252,39 +256,3 @@ def released_attention(
 
     options = {"width": width, "blocks_down": blocks_down, "blocks_up": blocks_up, "make_layer": layer}
     return ReleasedLightMUNet(spatial_dims, in_channels, out_channels, **options)
-
-
-# Name in `lightm.models` -> (builder, what it is, where the paper has it).
-FIRST, SECOND = UPLOADS
-RELEASED: Mapping[str, tuple[Callable[..., nn.Module], str, str]] = {
-    f"lightm-unet-released-{FIRST}": (
-        released(FIRST),
-        f"LightM-UNet as the authors uploaded it on {FIRST}",
-        "Tables 1 to 3, LightM-UNet",
-    ),
-    f"lightm-unet-released-{SECOND}": (
-        released(SECOND),
-        f"LightM-UNet as the authors uploaded it on {SECOND}",
-        "not in the tables",
-    ),
-    "released-conv3": (
-        released_conv3,
-        "First upload with a 3^d convolution for every RVM Layer",
-        "Table 3, VSSM -> Conv3",
-    ),
-    "released-attention": (
-        released_attention,
-        "First upload with self-attention for Mamba in the bottleneck",
-        "Table 3, VSSM -> Self-Attention",
-    ),
-    "released-no-adjustment": (
-        released(FIRST, adjustment=False),
-        "First upload whose RVM Layers have a plain residual connection, s = 1",
-        "Table 3, w/o Adjustment factors",
-    ),
-    "released-no-residual": (
-        released(FIRST, residual=False),
-        "First upload whose RVM Layers have no residual connection",
-        "Table 3, w/o Residual connections",
-    ),
-}

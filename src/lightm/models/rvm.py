@@ -1,4 +1,7 @@
-"""The Residual Vision Mamba Layer (RVM Layer): Section 2.2 of LightM-UNet, equations (1) and (2)."""
+"""The Residual Vision Mamba Layer (RVM Layer): Section 2.2 of LightM-UNet, equations (1) and (2).
+
+Letters: B batch, C channels, L tokens (the product of the spatial sizes, row-major).
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +17,9 @@ MixerFactory = Callable[[int, int], nn.Module]
 
 
 class RVMLayer(nn.Module):
-    """Residual Vision Mamba Layer: M~ = VSSM(LayerNorm(M)) + s * M; M_out = Projection(LayerNorm(M~)).
+    """Residual Vision Mamba Layer, equations (1) and (2):
+
+        M~ = VSSM(LayerNorm(M_in)) + s * M_in    M_out = Projection(LayerNorm(M~))
 
     Args:
         channels: C. spatial_dims: 2 or 3. out_channels: of the projection, default C.
@@ -23,7 +28,7 @@ class RVMLayer(nn.Module):
         residual: with False s * M is left out, and with it s ("w/o Residual connections", Table 3).
         vss: options of `lightm.models.vss.VSSModule`.
 
-    s has one value a channel, as the paper says, and starts at 1. The two LayerNorms have parameters of their own.
+    s has one value per channel, as in the paper, and starts at 1. The two LayerNorms have parameters of their own.
     """
 
     def __init__(
@@ -39,7 +44,7 @@ class RVMLayer(nn.Module):
         super().__init__()
         if mixer is not None and vss:
             raise LightMError(
-                f"{', '.join(vss)}: an option of the VSS Module, which this layer's mixer replaces; drop it."
+                f"{', '.join(vss)}: an option of the VSS Module, which this layer's mixer replaces; leave it out."
             )
         self.residual = residual
         self.norm_in = nn.LayerNorm(channels)
@@ -50,7 +55,7 @@ class RVMLayer(nn.Module):
 
     def forward(self, x: Tensor, grid: Sequence[int]) -> Tensor:
         """Tokens x (B, L, C) of a volume with spatial sizes `grid` -> (B, L, C_out)."""
-        m = self.mixer(self.norm_in(x), grid)  # (B, L, C)
+        m = self.mixer(self.norm_in(x), grid)  # equation (1), VSSM(LayerNorm(M_in)), (B, L, C)
         if self.residual:
-            m = m + (x if self.s is None else self.s * x)  # equation (1)
+            m = m + (x if self.s is None else self.s * x)  # equation (1), + s * M_in
         return self.proj(self.norm_out(m))  # equation (2), (B, L, C_out)

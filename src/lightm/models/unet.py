@@ -1,10 +1,10 @@
 """LightM-UNet: Section 2 of the paper (arXiv:2403.05246), as its text describes it, in 2D and 3D.
 
-What the text leaves open is an argument of `LightMUNet`; chapter 5 of the book lists every such choice and its price.
+Letters: B batch, C channels, L tokens, S spatial sizes, K classes, l the level of a block, from 1.
+What the text leaves open is an argument of `LightMUNet`; chapter 5 of the book lists every such choice and its cost.
 """
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from lightm.errors import LightMError
 from lightm.kernels.depthwise_conv import depthwise_conv
+from lightm.kernels.layout import channels_last
 from lightm.kernels.linear import POINTWISE
 from lightm.kernels.upsample import upsample
-from lightm.models.checks import check_counts, check_spatial_dims
+from lightm.models.checks import check_counts, check_image, check_spatial_dims
 from lightm.models.rvm import MixerFactory, RVMLayer
 from lightm.models.vss import tokens_to_volume, volume_to_tokens
 
-MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
-CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
+MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
 class DWConv(nn.Sequential):
@@ -53,19 +53,21 @@ class EncoderBlock(nn.Module):
     def __init__(self, channels: int, spatial_dims: int, depth: int, **rvm):
         super().__init__()
         self.stack = RVMStack(channels, spatial_dims, depth, 2 * channels, **rvm)
-        self.pool = MAX_POOL[spatial_dims]
+        self.pool = MAX_POOL[spatial_dims](2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pool(self.stack(x), 2)
+        return self.pool(self.stack(x))
 
 
 class DecoderBlock(nn.Module):
-    """Section 2.4, equation (4): fuse by addition, DWConv + s' * (...), ReLU; then half the channels, twice the size by
-    interpolation, bilinear in 2D and trilinear in 3D (the paper says "bilinear" of both).
+    """Section 2.4: (B, C, *S) and the skip connection (B, C, *S) -> (B, C/2, *2S).
 
-    (B, C, *S) and the skip connection (B, C, *S) -> (B, C/2, *2S). The text doesn't say what halves the channels
-    after each block, which its shapes need: here a pointwise convolution, before the interpolation, where it is
-    cheapest (the order doesn't matter: interpolation weights sum to 1, so the two commute).
+    P_out = ReLU(DWConv(P_in + F_D^l) + s' * (P_in + F_D^l)), equation (4); then half the channels and twice the size by
+    interpolation, bilinear in 2D and trilinear in 3D (the paper says "bilinear" for both).
+
+    The text doesn't say what halves the channels after each block, which its shapes require: here a pointwise
+    convolution, before the interpolation, where it is cheapest. The order doesn't change the result: the weights of an
+    interpolation sum to 1, so the two commute.
     """
 
     def __init__(self, channels: int, spatial_dims: int):
@@ -75,10 +77,10 @@ class DecoderBlock(nn.Module):
         self.halve = POINTWISE[spatial_dims](channels, channels // 2, 1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        fused = x + skip  # (B, C, *S)
-        s = self.s.view(-1, *[1] * (x.ndim - 2))  # (C, 1, 1) or (C, 1, 1, 1)
-        y = F.relu(self.dwconv(fused) + s * fused)
-        return upsample(self.halve(y))
+        fused = x + skip  # P_in + F_D^l, (B, C, *S)
+        s = self.s.view(-1, *[1] * (x.ndim - 2))  # s', (C, 1, 1) or (C, 1, 1, 1)
+        x = F.relu(self.dwconv(fused) + s * fused)  # equation (4), (B, C, *S)
+        return upsample(self.halve(x))  # (B, C/2, *2S)
 
 
 class LightMUNet(nn.Module):
@@ -90,6 +92,8 @@ class LightMUNet(nn.Module):
             number is the number of blocks). bottleneck_depth: RVM layers of the bottleneck (paper: 4).
         expansion, d_state, dt_rank, dwconv, directions, scan_backend: see `lightm.models.vss.VSSModule`.
         adjustment, residual: see `lightm.models.rvm.RVMLayer`; they leave the decoder's s' alone.
+        stem_to_head: whether the stem's output is added to the head's input: Figure 2 has a dashed arrow between the
+            two DWConvs, which the text doesn't mention.
         mixer, bottleneck_mixer: make the token mixer of all layers, or of the bottleneck's, in the VSS Module's place.
 
     Each spatial size must be divisible by 2 ** len(depths).
@@ -111,6 +115,7 @@ class LightMUNet(nn.Module):
         scan_backend: str = "auto",
         adjustment: bool = True,
         residual: bool = True,
+        stem_to_head: bool = False,
         mixer: MixerFactory | None = None,
         bottleneck_mixer: MixerFactory | None = None,
     ):
@@ -134,6 +139,7 @@ class LightMUNet(nn.Module):
             return {"adjustment": adjustment, "residual": residual, **own}
 
         self.spatial_dims, self.in_channels, self.out_channels = spatial_dims, in_channels, out_channels
+        self.stem_to_head = stem_to_head
         channels = [width * 2**level for level in range(len(depths) + 1)]  # 32, 64, 128, 256
         self.stem = DWConv(in_channels, width, spatial_dims)
         self.encoder = nn.ModuleList(
@@ -149,51 +155,17 @@ class LightMUNet(nn.Module):
             if parameter.ndim <= 1:  # norms, biases, s, s', D: as mamba_ssm and timm, no weight decay
                 parameter._no_weight_decay = True
 
-    def check_input(self, x: Tensor) -> None:
-        """Raise LightMError, naming the remedy, for an image that this network can't take."""
-        axes = "HWZ"[: self.spatial_dims]
-        if x.ndim != self.spatial_dims + 2:
-            raise LightMError(
-                f"The input has shape {tuple(x.shape)}; this network is {self.spatial_dims}D and takes "
-                f"(batch, channels, {', '.join(axes)}): add or remove axes."
-            )
-        if x.shape[1] != self.in_channels:
-            raise LightMError(
-                f"The input has {x.shape[1]} channels and the network {self.in_channels}: build the network with "
-                f"in_channels={x.shape[1]} or give it {self.in_channels} channels."
-            )
-        if not x.is_floating_point():
-            raise LightMError(f"The input is {x.dtype}: normalise it and convert it to floating point, e.g. x.float().")
-        step, sizes = 2 ** len(self.encoder), tuple(x.shape[2:])
-        if any(size % step or size < step for size in sizes):
-            larger = tuple(max(math.ceil(size / step), 1) * step for size in sizes)
-            smaller = tuple(size // step * step for size in sizes)
-            crop = f" or crop to {smaller}" if min(smaller) > 0 else ""
-            raise LightMError(
-                f"The spatial size {sizes} must be divisible by {step}, for {len(self.encoder)} poolings: "
-                f"pad or resize to {larger}{crop}."
-            )
-
-    def stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """The forward pass, one stage at a time: yields (name, volume (B, C_stage, *S_stage)), the logits last."""
-        self.check_input(x)
-        x = self.stem(x.contiguous(memory_format=CHANNELS_LAST[self.spatial_dims]))  # (B, 32, *S)
-        x = x.contiguous(memory_format=CHANNELS_LAST[self.spatial_dims])  # a 1-channel input is ambiguous
-        yield "stem", x
-        skips = []
-        for level, block in enumerate(self.encoder, start=1):
-            x = block(x)  # (B, 32 * 2^l, *S / 2^l)
-            skips.append(x)
-            yield f"encoder {level}", x
-        x = self.bottleneck(x)  # (B, 256, *S / 8)
-        yield "bottleneck", x
-        for level, block in zip(range(len(skips), 0, -1), self.decoder, strict=True):
-            x = block(x, skips.pop())  # (B, 16 * 2^l, *S / 2^(l - 1))
-            yield f"decoder {level}", x
-        yield "head", self.head(x)  # (B, K, *S)
-
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, in_channels, *S), floating point -> logits (B, out_channels, *S)."""
-        for name, volume in self.stages(x):
-            if name == "head":
-                return volume
+        check_image(x, self.spatial_dims, self.in_channels, 2 ** len(self.encoder))
+        x = shallow = self.stem(channels_last(x))  # F_S, (B, 32, *S)
+        skips = []
+        for block in self.encoder:
+            x = block(x)  # F_D^l, (B, 32 * 2^l, *S / 2^l)
+            skips.append(x)
+        x = self.bottleneck(x)  # (B, 256, *S / 8)
+        for block in self.decoder:
+            x = block(x, skips.pop())  # (B, 16 * 2^l, *S / 2^(l - 1))
+        if self.stem_to_head:
+            x = x + shallow  # (B, 32, *S)
+        return self.head(x)  # (B, K, *S)

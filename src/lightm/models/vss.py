@@ -79,38 +79,45 @@ class CausalDWConv(nn.Module):
         return volume_to_tokens(self.conv(tokens_to_volume(x, (x.shape[1], 1))))
 
 
+DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4  # Mamba's step sizes Δ at the start
+
+
+def ssm_parameters(
+    channels: int, d_state: int, dt_rank: int
+) -> tuple[Linear, Linear, nn.Parameter, nn.Parameter, nn.Parameter]:
+    """The parameters of a selective SSM with D channels and N states, started as Mamba starts them.
+
+    x_proj D -> R + 2N, dt_proj R -> D, dt_bias (D,), A_log (D, N) and D (D,). A = -exp(A_log) is -1, -2, ..., -N in
+    every channel (S4D-real), D is 1, and dt_bias is set so that Δ starts between 0.001 and 0.1, log-uniformly.
+    """
+    x_proj = Linear(channels, dt_rank + 2 * d_state, bias=False)
+    dt_proj = Linear(dt_rank, channels, bias=False)
+    with torch.no_grad():
+        dt_proj.weight.uniform_(-1, 1).mul_(dt_rank**-0.5)  # keeps the variance of its input
+    log_dt = torch.empty(channels).uniform_(math.log(DT_MIN), math.log(DT_MAX))
+    dt = log_dt.exp().clamp(min=DT_FLOOR)
+    dt_bias = dt + torch.log(-torch.expm1(-dt))  # the inverse of softplus
+    A_log = torch.arange(1.0, d_state + 1).log().repeat(channels, 1)
+    parameters = [nn.Parameter(values) for values in (dt_bias, A_log, torch.ones(channels))]
+    for parameter in parameters:
+        parameter._no_weight_decay = True
+    return x_proj, dt_proj, *parameters
+
+
 class SelectiveSSM(nn.Module):
-    """The selective state-space model of Mamba (arXiv:2312.00752, Algorithm 2): B, C and Δ are read off the input.
+    """The selective state-space model of Mamba (arXiv:2312.00752, Algorithm 2): B, C and Δ are computed from the input.
 
     Args: channels D of the input; d_state N; dt_rank R, the rank of the map from input to Δ; scan_backend, a name of
-    `lightm.scan.backends()` or "auto". Initialised as Mamba does: A is -1, -2, ..., -N in every channel (S4D-real),
-    D is 1, and the bias of Δ is set so that Δ starts between 0.001 and 0.1, log-uniformly.
-    """
+    `lightm.scan.backends()` or "auto". Its parameters and their initial values: `ssm_parameters`.
 
-    DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
+    A doesn't depend on the input; the decay exp(Δ A) still does, through Δ.
+    """
 
     def __init__(self, channels: int, d_state: int = 16, dt_rank: int = 1, scan_backend: str = "auto"):
         super().__init__()
         self.split = (dt_rank, d_state, d_state)
         self.scan_backend = scan_backend
-        self.x_proj = Linear(channels, sum(self.split), bias=False)
-        self.dt_proj = Linear(dt_rank, channels, bias=False)
-        self.dt_bias = nn.Parameter(torch.empty(channels))
-        self.A_log = nn.Parameter(torch.empty(channels, d_state))  # A = -exp(A_log) < 0: the state always decays
-        self.D = nn.Parameter(torch.empty(channels))
-        self.reset_parameters()
-        for parameter in (self.dt_bias, self.A_log, self.D):
-            parameter._no_weight_decay = True
-
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        channels, d_state = self.A_log.shape
-        self.A_log.copy_(torch.arange(1, d_state + 1, dtype=self.A_log.dtype).log().expand(channels, d_state))
-        self.D.fill_(1)
-        self.dt_proj.weight.uniform_(-1, 1).mul_(self.dt_proj.in_features**-0.5)  # keeps the variance of its input
-        log_dt = torch.empty_like(self.dt_bias).uniform_(math.log(self.DT_MIN), math.log(self.DT_MAX))
-        dt = log_dt.exp().clamp(min=self.DT_FLOOR)
-        self.dt_bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
+        self.x_proj, self.dt_proj, self.dt_bias, self.A_log, self.D = ssm_parameters(channels, d_state, dt_rank)
 
     def forward(self, u: Tensor, z: Tensor | None = None) -> Tensor:
         """u (B, L, D) -> (B, L, D); with a gate z (B, L, D) the output is multiplied by SiLU(z), as in Mamba."""
@@ -119,7 +126,7 @@ class SelectiveSSM(nn.Module):
         y = selective_scan(
             u.transpose(1, 2),  # (B, D, L): the transposes are views
             delta.transpose(1, 2),
-            -torch.exp(self.A_log),  # (D, N)
+            -torch.exp(self.A_log),  # A < 0, (D, N): the state always decays
             B.transpose(1, 2),  # (B, N, L)
             C.transpose(1, 2),
             self.D,
@@ -132,7 +139,9 @@ class SelectiveSSM(nn.Module):
 
 
 class VSSModule(nn.Module):
-    """Vision State-Space Module, equation (3): W_out = Linear(LN(SSM(SiLU(DWConv(Linear(W))))) * SiLU(Linear(W))).
+    """Vision State-Space Module, equation (3):
+
+        W1 = LayerNorm(SSM(SiLU(DWConv(Linear(W_in)))))    W2 = SiLU(Linear(W_in))    W_out = Linear(W1 * W2)
 
     Args:
         channels: C. spatial_dims: 2 or 3.
@@ -142,7 +151,7 @@ class VSSModule(nn.Module):
             Mamba's convolution over the 4 latest tokens, as in the released code. The paper only says "DWConv".
         directions: 1 scans the tokens in row-major order (released code), 2 adds the reverse order, 4 adds
             the order with the spatial axes reversed and its reverse (VMamba). Each direction has an SSM of its own;
-            their outputs are summed. The paper doesn't say.
+            their outputs are summed. The paper leaves it open.
         scan_backend: see `lightm.scan.selective_scan`.
 
     Linear layers have no bias, as in Mamba and VMamba; they and the convolution start as PyTorch's defaults.
@@ -192,8 +201,8 @@ class VSSModule(nn.Module):
             raise LightMError(
                 f"{x.shape[1]} tokens can't fill a grid of {'x'.join(map(str, grid))}: give the grid's sizes."
             )
-        u = F.silu(self.dwconv(self.in_proj(x), grid))  # (B, L, D)
-        y = self.ssm(u, grid)  # (B, L, D)
-        z = self.gate_proj(x)  # (B, L, D)
-        w = gated_norm(y, z, self.norm.weight, self.norm.bias)  # W1 * W2 = LayerNorm(y) * SiLU(z), (B, L, D)
-        return self.out_proj(w)  # (B, L, C)
+        u = F.silu(self.dwconv(self.in_proj(x), grid))  # equation (3), W1: SiLU(DWConv(Linear(W_in))), (B, L, D)
+        y = self.ssm(u, grid)  # equation (3), W1: SSM(...), (B, L, D)
+        z = self.gate_proj(x)  # equation (3), W2: Linear(W_in), (B, L, D)
+        w = gated_norm(y, z, self.norm.weight, self.norm.bias)  # equation (3), W1 * W2 = LayerNorm(y) * SiLU(z)
+        return self.out_proj(w)  # equation (3), W_out: Linear(W1 * W2), (B, L, C)

@@ -1,4 +1,4 @@
-"""The selective scan of Mamba: one function, several backends, and it says which one runs.
+"""The selective scan of Mamba: one function with several backends, which logs the one that runs.
 
     h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t          y_t = C_t h_t + D u_t
 
@@ -28,10 +28,9 @@ def selective_scan(
     return_last_state: bool = False,
     backend: str = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """The selective scan, with the shapes and meaning of mamba_ssm's `selective_scan_fn` (real A, B and C a token).
+    """The selective scan, with the shapes and meaning of mamba_ssm's `selective_scan_fn`, for real A and B, C by token.
 
     u, delta, z: (B, D, L)   A: (D, N)   B, C: (B, N, L)   D, delta_bias: (D,)
-    B or C may also be (B, G, N, L), for G groups of D/G neighbouring channels each; the groups are scanned in turn.
     Returns y (B, D, L) in u's dtype, or (y, last state (B, D, N) in float32 or float64) if `return_last_state`.
 
     delta <- delta + delta_bias, then softplus(delta) if `delta_softplus`; y is multiplied by SiLU(z) if z is given.
@@ -47,10 +46,6 @@ def selective_scan(
     """
     _check(u, delta, A, B, C, D, z, delta_bias)
     tensors = (u, delta, A, B, C, D, z, delta_bias)
-    if B.dim() == 4 or C.dim() == 4:
-        groups = [selective_scan(*group, delta_softplus, True, backend) for group in _groups(*tensors)]
-        y, last_state = (torch.cat(parts, dim=1) for parts in zip(*groups, strict=True))
-        return (y, last_state) if return_last_state else y
     if backend == "reference":
         dtype = ops.arithmetic_dtype(*tensors)
         with torch.autocast(u.device.type, enabled=False):
@@ -74,18 +69,6 @@ def choose_backend(u: Tensor, backend: str = "auto") -> tuple[str, str]:
     return registry.choose(backend, u.device, ops.arithmetic_dtype(u))
 
 
-def _groups(u, delta, A, B, C, D, z, delta_bias) -> list[tuple[Tensor | None, ...]]:
-    """The inputs of each group of channels."""
-    G = B.shape[1] if B.dim() == 4 else C.shape[1]
-
-    def split(x, axis):
-        return [None] * G if x is None else x.unflatten(axis, (G, x.shape[axis] // G)).unbind(axis)
-
-    B, C = (x.unbind(1) if x.dim() == 4 else [x] * G for x in (B, C))
-    channels = [split(x, axis) for x, axis in ((u, 1), (delta, 1), (A, 0), (D, 0), (z, 1), (delta_bias, 0))]
-    return [(u, delta, A, *BC, *rest) for u, delta, A, *rest, BC in zip(*channels, zip(B, C, strict=True), strict=True)]
-
-
 def _check(
     u: Tensor,
     delta: Tensor,
@@ -96,7 +79,7 @@ def _check(
     z: Tensor | None,
     delta_bias: Tensor | None,
 ) -> None:
-    """Raises for anything that the scan can't mean; looks at shapes, dtypes and devices, never at values."""
+    """Raises for tensors that don't fit together; looks at shapes, dtypes and devices, never at values."""
     tensors = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": delta_bias}
     for name, tensor in tensors.items():
         if tensor is None and name in ("D", "z", "delta_bias"):
@@ -116,9 +99,6 @@ def _check(
         )
     batch, channels, length = u.shape
     per_token, per_state, per_channel = (batch, channels, length), (batch, A.shape[1], length), (channels,)
-    groups = next((x.shape[1] for x in (B, C) if x.dim() == 4), 1)
-    if groups == 0 or channels % groups:
-        raise LightMError(f"B or C has {groups} groups, which must divide the {channels} channels of u.")
     expected = {
         "delta": ("(B, D, L)", per_token),
         "B": ("(B, N, L)", per_state),
@@ -127,9 +107,6 @@ def _check(
         "z": ("(B, D, L)", per_token),
         "delta_bias": ("(D,)", per_channel),
     }
-    for name in ("B", "C"):
-        if tensors[name].dim() == 4:
-            expected[name] = ("(B, G, N, L)", (batch, groups, *per_state[1:]))
     for name, (letters, shape) in expected.items():
         if tensors[name] is not None and tensors[name].shape != shape:
             found, transposed = tuple(tensors[name].shape), (shape[0], *shape[:0:-1])

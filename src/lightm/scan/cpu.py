@@ -1,11 +1,11 @@
 """The CPU backend: kernels compiled by numba on first use (no compiler needed) and cached on disk.
 
-The arithmetic is in cpu_forward.py and cpu_backward.py, its vectors and threads in lightm.cpu. Here
-tensors become what the kernels want: channels padded to whole vectors and states to whole tiles (LightM-UNet's need no
+The arithmetic is in cpu_forward.py and cpu_backward.py, its vectors and threads in lightm.cpu. Here tensors are brought
+into the layout of the kernels: channels are padded to whole vectors and states to whole tiles (LightM-UNet's need no
 padding), and the scan is cut into tasks, a task being some blocks of channels of one batch item.
 
-Results are the same bits from run to run and for any number of threads: the number of processors that the process may
-use, not of its threads, says where the channels are cut, and so in which order they are summed (dB, dC).
+Results are the same bits from run to run and for any number of threads: where the channels are cut, and so the order in
+which they are summed (dB, dC), depends on the number of processors that the process may use, not on its threads.
 """
 
 import math
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightm.cpu import threads
-from lightm.cpu.arrays import flat, rows
+from lightm.cpu.arrays import flat, rows, why_not_compiled
 from lightm.cpu.memory import new_empty
 from lightm.cpu.vectors import lanes_of
 from lightm.scan.cpu_backward import backward_task
@@ -30,7 +30,7 @@ MOST_BLOCKS = 32  # of a task: its share of a chunk must fit in the second-level
 
 def unavailable(device: torch.device) -> str:
     """Why this backend can't run on `device`; empty if it can."""
-    return "" if device.type == "cpu" else "it is for CPU tensors"
+    return why_not_compiled() if device.type == "cpu" else "it is for CPU tensors"
 
 
 def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[int, ...]:
@@ -46,7 +46,7 @@ def _processors() -> int:
 
 
 class _Problem:
-    """Inputs as the kernels want them, and the tasks into which the scan is cut."""
+    """The inputs in the layout of the kernels, and the tasks into which the scan is cut."""
 
     def __init__(self, u, delta, A, B, C, D, z, delta_bias, delta_softplus):
         self.dtype = np.float32 if u.dtype == torch.float32 else np.float64

@@ -19,11 +19,11 @@ import math
 
 import numpy as np
 
+from lightm.cpu.cache import kernel
 from lightm.cpu.math import add_compensated, sigmoid, softplus
 from lightm.cpu.vectors import (
     add_parts,
     all_below,
-    kernel,
     lanes,
     largest,
     load,

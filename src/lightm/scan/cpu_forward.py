@@ -8,17 +8,17 @@ in a chunk, tokens are the innermost loop, with TILE of the N states in register
         for each token:  decay = exp(delta A)
         for each token:  h = decay h + delta u B
 
-The innermost loop is two loops because an exponential wants all registers for itself, and does not depend on the token
-before it: so the processor works on several tokens at once, where the recurrence has to wait.
+The innermost loop is split in two because an exponential needs all registers, and does not depend on the token before
+it: the processor works on the exponentials of several tokens at once, where the recurrence has to wait.
 """
 
 from numba import njit
 
+from lightm.cpu.cache import kernel
 from lightm.cpu.math import exp2, exp2_normal, sigmoid, softplus
 from lightm.cpu.vectors import (
     add_parts,
     all_below,
-    kernel,
     lanes,
     largest,
     load,
@@ -40,7 +40,7 @@ NORMAL = 126.0  # below it, the magnitude of an exponent makes 2**x a normal num
 def store_decays(decays, step, at, a, tokens, normal):
     """decays[k] = 2**(step[k] a) for a tile of states; step begins at `at`, and decays is (tokens, TILE, W).
 
-    normal: no exponent of the chunk exceeds NORMAL, as ever in practice; the check of each one is left out.
+    normal: no exponent of the chunk exceeds NORMAL, which in practice is always so; then each one goes unchecked.
     """
     W = lanes(decays)
     if normal:

@@ -22,7 +22,7 @@ from lightm.scan.gpu_math import LOG2_E
 
 READS_ANY_DTYPE = True  # see ops.py
 
-TILE = 4  # S: tokens in registers at a time; the backward keeps their states and decays there, 8 S registers a state
+TILE = 4  # S: tokens in registers at a time; the backward keeps their states and decays there, 8 S registers per state
 SUB = 64  # tokens between two states that the backward keeps in memory, while it runs
 SHORTEST, LONGEST = SUB, 1024  # chunks
 PROGRAMS = 8192  # of a kernel at least, if the sequence can be cut so far: twice what fits on today's largest chips
@@ -171,7 +171,7 @@ def backward(
 
 
 class _Problem:
-    """The inputs as the kernels want them, and how the scan is cut."""
+    """The inputs in the layout of the kernels, and how the scan is cut."""
 
     def __init__(self, u, delta, A, B, C, D, z, delta_bias, delta_softplus):
         self.inputs = (u, delta, A, B, C, D, z, delta_bias)

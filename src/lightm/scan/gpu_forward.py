@@ -6,7 +6,7 @@ zero and P_m, a product of decays, is the exponential of a sum: P_m = exp(A * su
   1. `chunk_ends`: E_m and the sum of delta, all chunks at once;
   2. `carry`: H_m from chunk to chunk, a short recurrence of M steps, all channels and states at once;
   3. `outputs`: every chunk again, now from its true initial state, which gives y.
-Nothing is divided by a decay, so a decay that underflows to zero only says that nothing is left.
+Nothing is divided by a decay, so a decay that underflows to zero only means that nothing is left.
 
 A token is read twice, and every decay computed twice (chunk_ends and outputs): that is the price of being parallel over
 the sequence. What is kept for the backward are the states between the chunks, (B, M - 1, N, D).

@@ -4,7 +4,7 @@ A program works on tiles of S tokens x N states x D channels, as one 3-D tensor.
 32 lanes of a warp, so a thread holds all tokens and all states of one channel: the recurrence over the tokens and the
 sums over the states stay inside a thread, and only sums over channels (dB, dC) cross lanes.
 
-Triton cannot index a register tensor by token. `token` and `put_token` say it with a comparison instead; as the token
+Triton cannot index a register tensor by token. `token` and `put_token` use a comparison instead; as the token
 axis lies inside a thread, the compiler knows every comparison and nothing is left of them.
 """
 

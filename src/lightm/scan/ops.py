@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from lightm.cpu.arrays import under_torch_func
 from lightm.scan import registry
 
 # Not torch.library.custom_op, whose wrapper imports torch's compiler at the first call (two seconds).
@@ -66,7 +67,7 @@ def _scan(
     keep_states: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """y (B, L, D), the last state (B, D, N), and what the backend's backward wants kept (`keep_states`)."""
+    """y (B, L, D), the last state (B, D, N), and what the backend keeps for its backward pass (`keep_states`)."""
     tensors = (u, delta, A, B, C, D, z, delta_bias)
     module = _choose(backend, *tensors)
     with torch.autocast(u.device.type, enabled=False):
@@ -133,7 +134,7 @@ def _gradients(ctx, grad_y, grad_last_state, _grad_states):
     *tensors, states = ctx.saved_tensors
     if grad_y is None:  # only the last state was used
         grad_y = torch.zeros_like(tensors[0])
-    backward = _ScanBackward.apply if _transformed() else torch.ops.lightm.selective_scan_backward
+    backward = _ScanBackward.apply if under_torch_func() else torch.ops.lightm.selective_scan_backward
     grads = backward(grad_y, grad_last_state, *tensors, ctx.delta_softplus, states, ctx.backend)
     wanted = zip(grads, tensors, strict=True)
     return *(None if tensor is None else grad for grad, tensor in wanted), None, None, None
@@ -146,15 +147,27 @@ def _refuse(ctx, *grads):
 
 
 torch.library.register_autograd("lightm::selective_scan", _gradients, setup_context=_keep_for_backward)
+
+
+def _refuse_forward_mode(ctx, *tangents):
+    raise NotImplementedError(
+        "The selective scan has no forward-mode derivative (jvp); selective_scan(..., backend='reference') has."
+    )
+
+
 torch.library.register_autograd("lightm::selective_scan_backward", _refuse)
 
 
 class _Scan(torch.autograd.Function):
-    """The same derivative once more, for torch.func: its transforms do not take those of `register_autograd`."""
+    """The same derivative for torch.func, whose transforms don't know those of `register_autograd`.
+
+    It stays for gradients of each sample (vmap of grad) and for functional training loops, which need it.
+    """
 
     forward = staticmethod(lambda *inputs: torch.ops.lightm.selective_scan(*inputs))
     setup_context = staticmethod(_keep_for_backward)
     backward = staticmethod(_gradients)
+    jvp = staticmethod(_refuse_forward_mode)
     vmap = staticmethod(lambda info, dims, *inputs: _one_by_one(_Scan, info.batch_size, dims, inputs))
 
 
@@ -172,22 +185,17 @@ def _one_by_one(function, size: int, dims: tuple, inputs: tuple):
     return tuple(outputs), (0,) * len(outputs)
 
 
-def _transformed() -> bool:
-    """Whether torch.func is at work. (A compiler traces the operators themselves.)"""
-    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
-
-
 def scan(*inputs) -> tuple[Tensor, Tensor, Tensor]:
     """The operator `lightm::selective_scan`, also under torch.func's grad and vmap."""
-    return (_Scan.apply if _transformed() else torch.ops.lightm.selective_scan)(*inputs)
+    return (_Scan.apply if under_torch_func() else torch.ops.lightm.selective_scan)(*inputs)
 
 
 def forward_flops(batch: int, length: int, channels: int, d_state: int, has_D: bool, has_z: bool) -> int:
-    """Floating-point operations of a forward scan, an exponential counted as one and a multiply-add as two.
+    """Floating-point operations of a forward scan; an exponential counts as one and a multiply-add as two.
 
-    A token, channel and state: delta A, exp, (delta u) B, and the multiply-adds a h + b and y + C h: 7. A token and
-    channel: delta u, and a multiply-add for D, a product for the gate. Softplus and SiLU themselves are not counted, as
-    activations never are.
+    Per token, channel and state: delta A, exp, (delta u) B, and the multiply-adds a h + b and y + C h: 7. Per token and
+    channel: delta u, a multiply-add for D, a product for the gate. Softplus and SiLU are not counted, as is usual for
+    activations.
     """
     tokens = batch * length * channels
     return tokens * (7 * d_state + 1 + 2 * has_D + has_z)
@@ -202,7 +210,7 @@ def _(u, delta, A, B, C, D=None, z=None, *args, out_shape=None, **kwargs) -> int
 def backward_flops(batch: int, length: int, channels: int, d_state: int, has_D: bool, has_z: bool) -> int:
     """The same for the backward pass, which computes the states a second time.
 
-    A state: recomputed (5), g = dy C + g (2), a g (1), a g h (1), and five sums (2 each).
+    Per state: recomputed (5), g = dy C + g (2), a g (1), a g h (1), and five sums (2 each).
     """
     return batch * length * channels * (19 * d_state + 4 + 2 * has_D + 4 * has_z)
 

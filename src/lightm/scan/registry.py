@@ -60,7 +60,7 @@ def status(name: str, device: torch.device, dtype: torch.dtype = torch.float32) 
         if not reason and dtype not in dtypes:
             names = " or ".join(str(x).removeprefix("torch.") for x in dtypes)
             reason = f"it computes in {names}, not in {str(dtype).removeprefix('torch.')}"
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a library that its compiler needs
         reason = f"it can't be imported ({error})"
     return BackendStatus(not reason, reason or BACKENDS[name])
 

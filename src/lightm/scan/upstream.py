@@ -2,7 +2,7 @@
 
 `import mamba_ssm` proves nothing: its newer builds leave this extension out unless MAMBA_KEEP_CUDA_BUILD=TRUE was set.
 The extension's two functions are called as mamba_ssm.ops.selective_scan_interface calls them
-(https://github.com/state-spaces/mamba). It wants channels before time, so tensors are transposed on the way in and out;
+(https://github.com/state-spaces/mamba). It takes channels before time, so tensors are transposed on the way in and out;
 u, delta, B, C and z of one dtype, float32, bfloat16 or float16, so others are made float32; and at most 256 states. Its
 gradient ignores what comes in through the last state; where there is such a gradient, plain PyTorch computes instead.
 """
@@ -111,7 +111,7 @@ def _extension():
 def _check(u: Tensor, A: Tensor) -> None:
     if A.shape[1] > MOST_STATES:
         raise LightMError(
-            f"A has {A.shape[1]} states a channel; mamba_ssm's kernel takes up to {MOST_STATES}: use another backend."
+            f"A has {A.shape[1]} states per channel; mamba_ssm's kernel takes up to {MOST_STATES}: use another backend."
         )
 
 
@@ -120,7 +120,7 @@ def _widened(inputs: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
 
 
 def _channels_first(inputs: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-    """u, delta, A, B, C, D, z, delta_bias as the extension wants them: tokens (B, D, L), B and C (B, 1, N, L)."""
+    """u, delta, A, B, C, D, z, delta_bias as the extension takes them: tokens (B, D, L), B and C (B, 1, N, L)."""
     u, delta, A, B, C, D, z, delta_bias = inputs
     dtypes = {x.dtype for x in (u, delta, B, C, z) if x is not None}
     dtype = u.dtype if len(dtypes) == 1 and u.dtype in (torch.bfloat16, torch.float16) else torch.float32

@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-from lightm.models.registry import MODELS
+from lightm.models import options_for_size
 from lightm.training.config import Config
 
 PHANTOMS = {2: ("phantom-cxr", 64), 3: ("phantom-ct", 32)}
 CASES, EPOCHS, BATCH, ITERATIONS, WARMUP = 20, 2, 2, 8, 5
-STAGES = 4  # of nnU-Net and U-Mamba, whose number of stages says how small an image may be
 
 
 def smoke(config: Config) -> Config:
@@ -18,9 +17,7 @@ def smoke(config: Config) -> Config:
     """
     dims = len(config.data.size)
     name, size = PHANTOMS[dims]
-    known = MODELS[config.model.name].options if config.model.name in MODELS else ()
-    fitting = {"img_size": [size] * dims, "n_stages": STAGES}
-    options = config.model.options | {key: value for key, value in fitting.items() if key in known}
+    options = config.model.options | options_for_size(config.model.name, (size,) * dims)
     iterations = min(config.train.iterations_per_epoch, ITERATIONS)
     return replace(
         config,

@@ -1,7 +1,8 @@
 """The three loops that measure a CPU, on the vectors of lightm.cpu.vectors."""
 
+from lightm.cpu.cache import kernel
 from lightm.cpu.math import exp2_normal
-from lightm.cpu.vectors import kernel, lanes, load, store, zeros
+from lightm.cpu.vectors import lanes, load, store, zeros
 
 PARTS = 8  # vectors at a time: as many as hide the latency of a multiply-add, and fit in the registers of AVX2
 

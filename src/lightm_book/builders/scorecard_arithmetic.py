@@ -7,7 +7,7 @@ from lightm_book.paper.checks.arithmetic import iou_bound, margin, mean_of_class
 from lightm_book.paper.checks.counts import text_value, true_value
 from lightm_book.paper.digits import shown
 from lightm_book.paper.sources import PAGES
-from lightm_book.paper.tables import GFLOPS, MODELS, OURS, PARAMS
+from lightm_book.paper.tables import GFLOPS, NETWORKS_OF_ROW, OURS, PARAMS
 from lightm_book.show.tables import markdown_table
 
 
@@ -34,7 +34,7 @@ def _costs(evidence: Evidence) -> str:
                     there, first = (true_value(counted[number, row], column) for row in (rival, OURS))
                     text = there  # of Table 3 the text's own variants
                     if number == 3:
-                        text = text_value(evidence, column, table.dims, MODELS[rival][0])
+                        text = text_value(evidence, column, table.dims, NETWORKS_OF_ROW[rival][0])
                     cells += [shown(there / first), shown(text / text_value(evidence, column, table.dims))]
             rows.append(cells)
     head = ["Against"]

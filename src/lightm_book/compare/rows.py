@@ -15,10 +15,9 @@ import numpy as np
 
 from lightm.errors import LightMError
 from lightm.models import list_models
+from lightm.models.registry import SIZE_OPTIONS
 from lightm.training.config import config_from_dict
 
-# Options that the size of the images demands. With any other one a network is a variant, a system of its own.
-FITTING_OPTIONS = ("n_stages", "img_size")
 PASSES = 12  # over the training cases, from which on an experiment counts as trained to the end and carries verdicts
 Record = Mapping[str, Any]
 
@@ -180,7 +179,7 @@ def runs_of(
             runs
             for runs in experiment.systems.values()
             if runs[0]["config"]["model"]["name"] == model
-            and runs[0]["config"]["model"]["options"].keys() <= set(FITTING_OPTIONS)
+            and runs[0]["config"]["model"]["options"].keys() <= set(SIZE_OPTIONS)
         ]
         if systems:
             runs = max(systems, key=len)

@@ -17,7 +17,7 @@ import torch
 
 from lightm.errors import LightMError
 from lightm.files import whole_file
-from lightm.models import build_model
+from lightm.models import build_model, options_for_size
 from lightm_book.counting.memory import StepMemory, count_memory, largest_batch, with_fused_mamba
 from lightm_book.paper.evidence import CHANNELS
 from lightm_book.paper.settings import setting
@@ -92,7 +92,7 @@ def count_row(
 ) -> MemoryRow:
     """Count a system of `lightm.models` on images of side^dims with the channels and classes of the paper's data."""
     in_channels, out_channels = CHANNELS[dims]
-    options = {"img_size": side} if model == "unetr" else {}
+    options = options_for_size(model, (side,) * dims)
     with torch.device("meta"):
         network = build_model(model, dims, in_channels, out_channels, **options)
     network = with_fused_mamba(network) if fused else network

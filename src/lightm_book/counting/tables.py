@@ -13,8 +13,7 @@ from torch import nn
 
 from lightm.counting import checked_shape, count, meta_copy
 from lightm.errors import LightMError
-from lightm.models.baselines import BASELINES
-from lightm.models.released import RELEASED
+from lightm.models import build_model
 from lightm_book.paper.evidence import CHANNELS
 from lightm_book.paper.settings import setting
 from lightm_book.paper.tables import GFLOPS, PARAMS, TABLES
@@ -81,10 +80,9 @@ def count_row(number: int, row: str) -> dict[str, Any]:
     table, (model, options) = TABLES[number], NETWORKS[row]
     size = tuple(int(n) for n in setting("size", table.dims).value)
     (batch,) = setting("batch size", table.dims).value
-    build, *_ = (BASELINES | RELEASED)[model]
     in_channels, out_channels = CHANNELS[table.dims]
     with torch.device("meta"):
-        network = build(table.dims, in_channels, out_channels, **options)
+        network = build_model(model, table.dims, in_channels, out_channels, **options)
     thop, true = (f(network, (in_channels, *size)) for f in (thop_count, count))
     return {
         "table": number,

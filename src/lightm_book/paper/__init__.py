@@ -12,11 +12,11 @@ from lightm_book.paper.claim import Claim, Finding, Kind, Sort, Verdict
 from lightm_book.paper.claims import load_claims
 from lightm_book.paper.evidence import Evidence, load_evidence, read_counting
 from lightm_book.paper.settings import SETTINGS, Setting, setting
-from lightm_book.paper.tables import MODELS, TABLES, Cell, Table
+from lightm_book.paper.tables import NETWORKS_OF_ROW, TABLES, Cell, Table
 
 __all__ = [
     "CLAIMS",
-    "MODELS",
+    "NETWORKS_OF_ROW",
     "SETTINGS",
     "TABLES",
     "Cell",

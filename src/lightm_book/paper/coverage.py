@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from lightm_book.compare.rows import FITTING_OPTIONS, Record, label
+from lightm.models.registry import SIZE_OPTIONS
+from lightm_book.compare.rows import Record, label
 from lightm_book.paper.settings import setting
-from lightm_book.paper.tables import MODELS, TABLES
+from lightm_book.paper.tables import NETWORKS_OF_ROW, TABLES
 
 
 def row_of(system: str) -> str | None:
@@ -13,9 +14,9 @@ def row_of(system: str) -> str | None:
     A LightM-UNet with another option than the text's, or of another width, is in no table.
     """
     name, *options = system.split(", ")
-    if any(not option.startswith(FITTING_OPTIONS) for option in options):
+    if any(not option.startswith(SIZE_OPTIONS) for option in options):
         return None
-    return next((row for row, names in MODELS.items() if name in names), None)
+    return next((row for row, names in NETWORKS_OF_ROW.items() if name in names), None)
 
 
 def unmeasured(records: Mapping[str, Record]) -> list[tuple[int, str]]:

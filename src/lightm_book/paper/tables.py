@@ -94,8 +94,9 @@ TABLES: Mapping[int, Table] = {
 
 TRANSFORMERS = ("UNETR", "SwinUNETR")  # "two Transformer-based networks", Section 3
 
-# The networks of `lightm.models` that a row may stand for: a run of any of them is a measurement of that row.
-MODELS: Mapping[str, tuple[str, ...]] = {
+# The networks of `lightm.models` that a row may stand for: a run of any of them is a measurement of that row, if it has
+# no option but those that the size of the images demands (SIZE_OPTIONS).
+NETWORKS_OF_ROW: Mapping[str, tuple[str, ...]] = {
     "nnU-Net": ("nnunet",),
     "SegResNet": ("segresnet",),
     "UNETR": ("unetr",),

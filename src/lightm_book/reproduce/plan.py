@@ -9,7 +9,6 @@
     variant = ["directions2"]                     names of [variants], each a list of settings; optional
     seed = [0, 1, 2]                              the slowest to change; then recipe, variant, model
     set = ["train.epochs=10"]                     settings, as `lightm train` takes them
-    fit = { nnunet = ["model.options.n_stages=4"] }   settings for one network; optional
 
 A group with kind = "tune" is trained alike, but scored on the validation cases alone: a setting is chosen by it.
 A group with kind = "check", "bench-scan" or "bench-step" is one piece; `options` are those of the function that
@@ -18,13 +17,14 @@ pieces.py calls for it.
 
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from lightm.errors import LightMError, suggest
+from lightm.models import options_for_size
 from lightm.training.config import Config, load_config
 from lightm.training.recipes import list_recipes
 
@@ -32,7 +32,7 @@ PLANS = Path(__file__).resolve().parents[1] / "plans"  # package data
 TRAINED = ("train", "tune")
 _KINDS = (*TRAINED, "check", "bench-scan", "bench-step")
 _COMMON = {"name": str, "why": str, "minutes": int | float, "kind": str}
-_TRAIN = {"recipe": list, "model": list, "variant": list, "seed": list, "set": list, "fit": dict}
+_TRAIN = {"recipe": list, "model": list, "variant": list, "seed": list, "set": list}
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,10 @@ def _pieces(group: dict[str, Any], variants: dict[str, list[str]], path: Path) -
         words = {"recipe": recipe, "model": model, "variant": variant}
         own = name.format(seed=seed, **words)
         settings = [f"name={own}", f"model.name={model}", f"train.seed={seed}", *group.get("set", [])]
-        settings += [*group.get("fit", {}).get(model, []), *variants.get(variant, [])]
+        settings += variants.get(variant, [])
         config = load_config(recipe if recipe in known else path.parent / f"{recipe}.toml", settings)
+        options = options_for_size(config.model.name, config.data.size) | config.model.options
+        config = replace(config, model=replace(config.model, options=options))
         yield Piece(own, pace=name.format(seed="", **words), config=config, **about)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from lightm.data import load_dataset
 from lightm.errors import LightMError
-from lightm.models.registry import MODELS
+from lightm.models import list_models, options_for_size
 from lightm.training.config import Config, config_from_dict
 from lightm_book.reproduce.plan import TRAINED, Piece
 
@@ -12,7 +12,7 @@ SIZE = {2: 32, 3: 16}
 PHANTOMS = {2: "phantom-cxr", 3: "phantom-ct"}
 CASES, EPOCHS, ITERATIONS, BATCH = 10, 2, 2, 2
 
-# Options that shrink a network; each is used where the network has it.
+# Options that shrink a network; each is used where the network has it, as one number (not as one per level).
 SMALL = {
     "width": 8,
     "init_filters": 8,
@@ -21,7 +21,6 @@ SMALL = {
     "mlp_dim": 48,
     "num_heads": 3,
     "bottleneck_depth": 1,
-    "depths": [1, 1, 1],
 }
 CHECK = {"shapes": [(1, 4, 64, 4)], "runs": 2, "dtypes": ["float32"]}
 BENCH_SCAN = {
@@ -79,14 +78,9 @@ def _tiny_run(config: Config, with_data: bool) -> Config:
         options = {"cases": CASES, "size": size}
         table["data"] |= {"name": PHANTOMS[dims], "split": "", "options": options, "normalise": "auto"}
     table["data"] |= {"size": [size] * dims, "root": ""}
-    known = MODELS[config.model.name].options if config.model.name in MODELS else {}
-    fitting = {"img_size": [size] * dims, "n_stages": 3}
-    if config.model.name == "unetr":
-        fitting["feature_size"] = 4
-    small = {key: value for key, value in {**SMALL, **fitting}.items() if key in known}
-    if config.model.name == "swin-unetr":
-        small = {"feature_size": 12}
-    table["model"]["options"] = config.model.options | small
+    known = next((info.options for info in list_models() if info.name == config.model.name), {})
+    small = {key: value for key, value in SMALL.items() if isinstance(known.get(key), type(value))}
+    table["model"]["options"] = config.model.options | small | options_for_size(config.model.name, (size,) * dims)
     table["optim"]["warmup"] = min(config.optim.warmup, 1)
     table["train"] |= {"epochs": EPOCHS, "iterations_per_epoch": ITERATIONS, "batch_size": BATCH, "accumulate": 1}
     table["eval"]["batch_size"] = BATCH

@@ -12,6 +12,7 @@ from matplotlib.patches import FancyBboxPatch
 from lightm.counting import count
 from lightm.models.unet import LightMUNet
 from lightm_book.show.figures import COLORS
+from lightm_book.show.stages import stage_outputs, stage_paths
 
 WIDTH, HEIGHT, ROW, STEP = 1.7, 0.84, 1.08, 0.42  # inches: a box, from level to level down, and inwards
 MAMBA, CONVOLUTION, OUTSIDE = COLORS[0], COLORS[2], "#666666"
@@ -24,24 +25,24 @@ def draw_architecture(model: LightMUNet, size: tuple[int, ...]) -> Figure:
     """
     image = (model.in_channels, *size)
     shapes = {"image": image}
-    with torch.no_grad():
-        meta = copy.deepcopy(model).to("meta")
-        shapes |= {name: tuple(y.shape[1:]) for name, y in meta.stages(torch.empty(1, *image, device="meta"))}
+    outputs = stage_outputs(copy.deepcopy(model).to("meta"), torch.empty(1, *image, device="meta"))
+    shapes |= {name: tuple(y.shape[1:]) for name, y in outputs.items()}
     counts, levels = count(model, image), len(model.encoder)
     right = 2 * (levels * STEP + WIDTH * 0.7)  # x of the head, so that the lowest pair of boxes stands clear
 
     fig, ax = plt.subplots(figsize=(right + WIDTH + 0.3, (levels + 2) * ROW + 0.5))
     boxes = {"image": (0, ROW), "stem": (0, 0), "head": (right, 0)}
-    paths = {"stem": "stem", "bottleneck": "bottleneck", "head": "head"}
     texts = {"stem": "DWConv", "head": "DWConv", "bottleneck": rvm_layers(len(model.bottleneck.layers))}
     for level, block in enumerate(model.encoder, start=1):
         name, mirror = f"encoder {level}", f"decoder {level}"
         boxes[name], boxes[mirror] = (level * STEP, -level * ROW), (right - level * STEP, -level * ROW)
-        paths[name], paths[mirror] = f"encoder.{level - 1}", f"decoder.{levels - level}"
         texts[name], texts[mirror] = f"{rvm_layers(len(block.stack.layers))}, max-pool", "add, DWConv, up-sample"
         arrow(ax, boxes[name], boxes[mirror], dashed=True)
     boxes["bottleneck"] = (right / 2, -(levels + 1) * ROW)
+    if model.stem_to_head:
+        arrow(ax, boxes["stem"], boxes["head"], dashed=True)
 
+    paths = stage_paths(model)
     for name, centre in boxes.items():
         color = MAMBA if name.startswith(("encoder", "bottleneck")) else CONVOLUTION
         lines = ["", " × ".join(map(str, shapes[name])), ""]
@@ -55,7 +56,7 @@ def draw_architecture(model: LightMUNet, size: tuple[int, ...]) -> Figure:
     arrow(ax, boxes["head"], (right, ROW))
     total = f"{counts.params:,} parameters\n{counts.macs / 1e9:.2f} G MACs"
     ax.text(right / 2, ROW, total, ha="center", va="center", fontsize=10)
-    ax.text(right / 2, 0, "dashed: skip connections", ha="center", va="center", fontsize=9)
+    ax.text(right / 2, 0.15, "dashed: skip connections", ha="center", va="center", fontsize=9)
     ax.set_xlim(-WIDTH / 2 - 0.1, right + WIDTH / 2 + 0.1)
     ax.set_ylim(-(levels + 1) * ROW - HEIGHT / 2 - 0.1, ROW + HEIGHT / 2 + 0.1)
     ax.set_aspect("equal")

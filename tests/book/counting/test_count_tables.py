@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 import pytest
 import torch
 
-from lightm.models.baselines import BASELINES
+from lightm.models import build_model
 from lightm.training.record import list_records
 from lightm_book import ROOT
 from lightm_book.counting.tables import count_tables, thop_count
@@ -53,7 +53,7 @@ def test_without_deep_supervision_the_u_nets_would_miss_the_printed_digits(rows)
         counted = rows[table, "nnU-Net"]
         dims, (channels, classes) = counted["dims"], CHANNELS[counted["dims"]]
         with torch.device("meta"):
-            model = BASELINES["nnunet"][0](dims, channels, classes)
+            model = build_model("nnunet", dims, channels, classes)
         plain = thop_count(model, (channels, *counted["size"]))
         assert printed(plain.macs * counted["batch"], 10**9) != TABLES[table]["nnU-Net", GFLOPS]
 

@@ -4,7 +4,7 @@ import dataclasses
 from types import SimpleNamespace
 
 from lightm.training.config import config_from_dict, config_hash
-from lightm_book.paper import CLAIMS, MODELS, TABLES, Cell, Evidence, Verdict, setting
+from lightm_book.paper import CLAIMS, NETWORKS_OF_ROW, TABLES, Cell, Evidence, Verdict, setting
 from lightm_book.paper.distance import network_parameters
 from lightm_book.paper.evidence import Networks
 from lightm_book.paper.tables import GFLOPS, OURS, PARAMS
@@ -72,7 +72,7 @@ def run(row: str = OURS, shift: float = 0.0, seed: int = 0, spread: float = 0.02
 
     changes: settings of the recipe, such as data_size=[64, 64]; they are in the record's hash.
     """
-    name, cases = MODELS[row][0], {"train": 493, "val": 70, "test": 141}
+    name, cases = NETWORKS_OF_ROW[row][0], {"train": 493, "val": 70, "test": 141}
     recipe = {
         "data": {"name": "montgomery-shenzhen", "size": [512, 512]},
         "model": {"name": name},

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 from paper_evidence import PRINTED, altered, verdict
 
-from lightm_book.paper import CLAIMS, MODELS, SETTINGS, TABLES, Kind, Verdict, setting
+from lightm_book.paper import CLAIMS, NETWORKS_OF_ROW, SETTINGS, TABLES, Kind, Verdict, setting
 from lightm_book.paper.digits import agrees, numbers, ratio_range, shown
 from lightm_book.paper.sources import CODE, PAGES
 from lightm_book.paper.tables import GFLOPS, PARAMS
@@ -37,7 +37,7 @@ def test_tables_have_every_row_and_column_of_the_paper():
     assert {n: (len(t.rows), len(t.columns)) for n, t in TABLES.items()} == {1: (6, 8), 2: (6, 4), 3: (5, 8)}
     assert sum(len(t.cells) for t in TABLES.values()) == 112
     assert all(re.fullmatch(r"[\d,]+\.\d\d", cell.text) for t in TABLES.values() for cell in t.cells.values())
-    assert {row for t in TABLES.values() for row in t.rows} == set(MODELS)
+    assert {row for t in TABLES.values() for row in t.rows} == set(NETWORKS_OF_ROW)
     assert TABLES[1]["U-Mamba", GFLOPS] == Decimal("18057.20") and str(TABLES[2]["U-Mamba", PARAMS]) == "244.10"
 
 

@@ -21,3 +21,12 @@ def test_every_stage_is_drawn_with_its_shape_and_the_parameters_add_up(size, dep
     assert sum(per_stage) == total
     assert any(t.startswith(f"{total:,} parameters") for t in texts)
     assert next(model.parameters()).device.type == "cpu"  # the model itself stayed where it was
+
+
+def test_the_arrow_of_figure_2_is_drawn_where_the_network_has_it():
+    arrows = []
+    for option in (False, True):
+        fig = draw_architecture(LightMUNet(2, 1, 2, width=4, depths=(1,), stem_to_head=option), (8, 8))
+        arrows.append(sum(text.arrow_patch is not None for text in fig.axes[0].texts if hasattr(text, "arrow_patch")))
+        plt.close(fig)
+    assert arrows[1] == arrows[0] + 1

@@ -16,7 +16,7 @@ from lightm_book.paper.claim import Claim, Finding, Kind, Verdict, check, holds
 from lightm_book.paper.coverage import row_of
 from lightm_book.paper.distance import iterations, not_as_paper, paper_iterations, scale
 from lightm_book.paper.evidence import Evidence
-from lightm_book.paper.tables import MODELS, OURS, STAND_IN, Table
+from lightm_book.paper.tables import NETWORKS_OF_ROW, OURS, STAND_IN, Table
 
 _METRIC = {"DSC": "dsc", "mIoU": "iou"}
 Record = Mapping[str, Any]
@@ -44,7 +44,7 @@ def measured(claim: Claim, evidence: Evidence, table: int, row: str) -> Finding:
     """
     printed = evidence.tables[table]
     network, exact = next(
-        ((name, runs) for name in MODELS[row] if (runs := _at_paper_settings(name, printed, evidence))), ("", {})
+        ((name, runs) for name in NETWORKS_OF_ROW[row] if (runs := _at_paper_settings(name, printed, evidence))), ("", {})
     )
     if exact:
         said, intervals = _scores(network, exact, printed)
@@ -53,7 +53,7 @@ def measured(claim: Claim, evidence: Evidence, table: int, row: str) -> Finding:
             said += f" Printed values outside: {', '.join(outside)}."
         return Finding(holds(not outside), said, records=tuple(exact))
     long = {name: record for name, record in evidence.runs.items() if trained_to_the_end(record)}
-    found = {name: runs for name in MODELS[row] if (runs := runs_of(name, printed.dataset, long))}
+    found = {name: runs for name in NETWORKS_OF_ROW[row] if (runs := runs_of(name, printed.dataset, long))}
     if found:
         runs = next(iter(found.values()))
         note = " ".join(_scores(name, group, printed)[0] for name, group in found.items())
@@ -61,7 +61,7 @@ def measured(claim: Claim, evidence: Evidence, table: int, row: str) -> Finding:
         note = f"{note} Such runs say nothing about the printed numbers. Unlike the paper's: {other}."
         records = tuple(name for group in found.values() for name in group)
         return Finding(Verdict.REDUCED, note, scale(list(runs.values()), printed.dims), records)
-    short = [runs for name in MODELS[row] if (runs := runs_of(name, printed.dataset, evidence.runs))]
+    short = [runs for name in NETWORKS_OF_ROW[row] if (runs := runs_of(name, printed.dataset, evidence.runs))]
     if short:
         return Finding(Verdict.OPEN, f"Only {_too_short(next(iter(short[0].values())), printed)}.")
     return Finding(Verdict.OPEN, f"No run of this network on {printed.dataset} is recorded.")

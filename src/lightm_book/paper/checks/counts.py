@@ -11,7 +11,7 @@ from lightm_book.paper.digits import agrees, numbers, shown
 from lightm_book.paper.evidence import TEXT, Evidence
 from lightm_book.paper.settings import setting
 from lightm_book.paper.sources import COUNTING_RECORD
-from lightm_book.paper.tables import GFLOPS, MODELS, OURS, PARAMS
+from lightm_book.paper.tables import GFLOPS, NETWORKS_OF_ROW, OURS, PARAMS
 
 SMALL = "lightm-unet-1m"
 MISSING = Finding(Verdict.OPEN, f"Waits for `{COUNTING_RECORD}`.")
@@ -188,7 +188,7 @@ def dearer_once(claim: Claim, evidence: Evidence) -> Finding:
     for replaced in (row for row in evidence.tables[3].rows if row.startswith("VSSM→")):
         for column, name in ((PARAMS, "parameters"), (GFLOPS, "MACs")):
             first = true_value(evidence.counting[3, replaced], column) / true_value(evidence.counting[3, OURS], column)
-            text = text_value(evidence, column, 3, MODELS[replaced][0]) / text_value(evidence, column, 3)
+            text = text_value(evidence, column, 3, NETWORKS_OF_ROW[replaced][0]) / text_value(evidence, column, 3)
             more += [first > 1, text > 1]
             parts.append(f"{replaced} {shown(first)} times the {name} (of the text's network {shown(text)})")
     return Finding(holds(all(more)), f"Counted once, of the first upload: {', '.join(parts)}.")
