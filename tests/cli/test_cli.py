@@ -117,17 +117,14 @@ def test_a_run_killed_by_the_system_goes_on_then_predicts_and_is_scored(recipe, 
     out = str(tmp_path / "run")
     script = (
         "import os, signal, sys\n"
-        "from lightm.cli import main\n"
+        "from lightm.training.config import load_config\n"
         "from lightm.training.trainer import Trainer\n"
-        "original = Trainer._iteration\n"
-        "def killed(self, parts):\n"
-        "    if self.position.epoch == 1 and self.position.step == 2:\n"
+        "def die(number):\n"
+        "    if number == 6:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return original(self, parts)\n"
-        "Trainer._iteration = killed\n"
-        "main(sys.argv[1:])\n"
+        "Trainer(load_config(sys.argv[1]), sys.argv[2], on_iteration=die).fit()\n"
     )
-    command = [sys.executable, "-c", script, "train", recipe, "--out", out]
+    command = [sys.executable, "-c", script, recipe, out]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert "epoch 1/3" in done.stderr and not (tmp_path / "run" / "record.json").exists()

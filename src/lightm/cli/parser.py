@@ -50,6 +50,10 @@ class Program:
     def run(self, argv: Sequence[str] | None = None) -> int:
         """Run one command and return its exit code; what the user can put right is one line on stderr."""
         code = None
+        os.environ["MPLBACKEND"] = "agg"  # no command opens a window; Jupyter's own backend need not be installed here
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # a console may lack the arrow, and still show the rest
         try:
             args = self._arguments(list(sys.argv[1:] if argv is None else argv))
             if getattr(args, "keep_memory", True):
@@ -70,7 +74,7 @@ class Program:
         except ValueError as error:  # LightMError is one
             return self._complain(str(error))
         except KeyboardInterrupt as stop:
-            print(f"{self.name}: {stop or 'Stopped.'}", file=sys.stderr)
+            print(f"{self.name}: {str(stop) or 'Stopped.'}", file=sys.stderr)
             return INTERRUPTED
         return code or 0
 

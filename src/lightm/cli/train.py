@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from lightm.cli.parser import AddCommand
+from lightm.errors import LightMError
 
 
 def add(command: AddCommand) -> None:
@@ -18,16 +19,18 @@ Train the network that a recipe (experiments/*.toml) describes. The run folder t
 
   config.toml  split.json      the recipe with every key, and which case was used for what
   last/  best/                 checkpoints: the newest, and the best on the validation cases
-  log.csv  curves.png          one row an epoch, and their picture
+  log.csv  curves.png          one row per epoch, and their picture
   record.json                  everything measured, with the scores of each held-out test case
 
 Ctrl-C stops after the current iteration and saves; --resume goes on from there (also after a
-crash) and ends with the very weights that an uninterrupted run has.""",
+crash) and ends with the very weights that an uninterrupted run has. --from begins a new run with
+the best weights of another one, on other data or for longer.""",
         """\
   lightm train experiments/smoke.toml
   lightm train experiments/smoke.toml --out runs/wide train.epochs=3 model.options.width=32
   lightm train experiments/smoke.toml --resume
-  lightm train experiments/released.toml --smoke         does that recipe work here? a minute on phantoms""",
+  lightm train experiments/smoke.toml --from runs/smoke --out runs/longer
+  lightm train experiments/released.toml --rehearse      does that recipe work here? a minute on phantoms""",
     )
     sub.add_argument("recipe", type=Path, help="a file of experiments/, or a record of results/ to run again")
     sub.add_argument(
@@ -39,27 +42,32 @@ crash) and ends with the very weights that an uninterrupted run has.""",
     )
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder to make (default: runs/NAME)")
     sub.add_argument("--resume", action="store_true", help="go on with the run in that folder")
-    sub.add_argument("--smoke", action="store_true", help="the recipe on a few small phantoms, within a minute")
+    sub.add_argument("--from", type=Path, dest="start", metavar="RUN", help="begin with the best weights of that run")
+    sub.add_argument("--rehearse", action="store_true", help="the recipe on a few small phantoms, within a minute")
 
 
 def _run(args: argparse.Namespace) -> None:
     import logging
+    from dataclasses import replace
 
     from lightm.data.check.named import check_before_training, said_before_training
     from lightm.training.config import load_config
     from lightm.training.record import format_scores
-    from lightm.training.smoke import smoke
+    from lightm.training.shrink import SIZE, shrink
     from lightm.training.trainer import Trainer
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("lightm").setLevel(logging.INFO)
+    if args.resume and args.start:
+        raise LightMError("--resume goes on with the weights of its own run; leave out --from.")
     config = load_config(args.recipe, args.settings)
-    config = smoke(config) if args.smoke else config
+    if args.rehearse:
+        config = replace(shrink(config, SIZE[len(config.data.size)]), name=f"{config.name}-rehearsal")
     report = check_before_training(config.data.name, config.data.root, config.data.options)
     for line in said_before_training(report, config.data.size) if report else ():
         print(f"lightm: {line}", file=sys.stderr)
     out = args.out or Path("runs") / config.name
-    record = Trainer(config, out, resume=args.resume).fit()
+    record = Trainer(config, out, resume=args.resume, start_from=args.start).fit()
     print(f"{out}: best validation DSC {record['best']['val_dsc']:.4f} in epoch {record['best']['epoch']}")
     for part, title in (("test", "test"), ("test_native", "test at native size")):
         if part in record:
