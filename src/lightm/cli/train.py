@@ -1,6 +1,7 @@
 """lightm train: train the network of a recipe."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def _run(args: argparse.Namespace) -> None:
     from lightm.training.trainer import Trainer
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("lightm").setLevel(logging.INFO)
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one reports
+    logging.getLogger("lightm").setLevel(logging.INFO if first else logging.ERROR)
     if args.resume and args.start:
         raise LightMError("--resume goes on with the weights of its own run; leave out --from.")
     config = load_config(args.recipe, args.settings)
@@ -67,7 +69,16 @@ def _run(args: argparse.Namespace) -> None:
     for line in said_before_training(report, config.data.size) if report else ():
         print(f"lightm: {line}", file=sys.stderr)
     out = args.out or Path("runs") / config.name
-    record = Trainer(config, out, resume=args.resume, start_from=args.start).fit()
+    trainer = Trainer(config, out, resume=args.resume, start_from=args.start)
+    log = logging.getLogger("lightm")
+    if trainer.data.dataset.synthetic:
+        log.info("The images are SYNTHETIC (%s): [data] in a recipe names others.", config.data.name)
+    if start := trainer.start:
+        new = f"; new are {', '.join(start['new'])}" if start["new"] else ""
+        log.info("The weights are those of %s after epoch %d%s.", start["name"], start["epoch"], new)
+    record = trainer.fit()
+    if not trainer.first_process:
+        return
     print(f"{out}: best validation DSC {record['best']['val_dsc']:.4f} in epoch {record['best']['epoch']}")
     for part, title in (("test", "test"), ("test_native", "test at native size")):
         if part in record:

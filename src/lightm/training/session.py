@@ -26,13 +26,13 @@ def start_processes() -> Accelerator:
     world = int(os.environ.get("WORLD_SIZE") or 1)
     on_cpu = not torch.accelerator.is_available() or torch.accelerator.current_accelerator().type == "mps"
     cpu_asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
-    # `accelerate launch --num_processes N --cpu` sets an address for its processes to meet at, and starts one of them:
-    # the others are left to MPI.
+    # Without GPUs `accelerate launch --num_processes N` sets an address for its processes to meet at, and starts one:
+    # it leaves the others to MPI.
     several = any(os.environ.get(name) for name in ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"))
-    if cpu_asked and os.environ.get("MASTER_ADDR") and not several:
+    if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("MASTER_ADDR") and not several:
         raise LightMError(
-            "`accelerate launch --cpu` has started one process where several were asked for; on CPUs start them with "
-            "`torchrun --nproc_per_node 2 -m lightm train ...`."
+            "`accelerate launch` has started one process where several were asked for: on CPUs it does no more; start "
+            "them with `torchrun --nproc_per_node 2 -m lightm train ...`."
         )
     local = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
     if not (on_cpu or cpu_asked) and torch.cuda.is_available() and local > (gpus := torch.cuda.device_count()):
