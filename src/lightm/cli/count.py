@@ -23,7 +23,7 @@ def add(command: AddCommand) -> None:
     sub.add_argument("--size", type=whole(1), nargs="+", metavar="N", help="of the image: one number, or one per axis")
     channels = whole(1, 4096)
     sub.add_argument("--in-channels", type=channels, default=1, metavar="C", help="channels of the image (default: 1)")
-    sub.add_argument("--out-channels", type=channels, default=2, metavar="K", help="classes, background too (default: 2)")
+    sub.add_argument("--out-channels", type=channels, default=2, metavar="K", help="classes, all of them (default: 2)")
     sub.add_argument("--depth", type=whole(0, 100), default=1, metavar="N", help="modules, N names deep (default: 1)")
     sub.add_argument("--json", action="store_true", help="print every module as JSON")
     sub.add_argument("--options", nargs="+", default=[], metavar="key=value", help="of the network, e.g. width=16")

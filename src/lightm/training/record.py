@@ -132,7 +132,8 @@ def load_record(path: str | Path) -> dict[str, Any]:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LightMError(f"Can't read the record {path}: {getattr(error, 'strerror', None) or error}.") from error
-    if isinstance(record, dict) and "sittings" in (cost := record.get("cost") or {}):
+    cost = record.get("cost") if isinstance(record, dict) else None
+    if isinstance(cost, dict) and "sittings" in cost:
         cost["sessions"] = cost.pop("sittings")  # their name in older records
     return check_record(record, str(path))
 
