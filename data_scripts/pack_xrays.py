@@ -11,7 +11,7 @@ from lightm.data.montgomery_shenzhen import MontgomeryShenzhen
 from lightm.data.packed import pack
 from lightm.data.splits import read_split
 from lightm.errors import LightMError
-from lightm.training.logs import Counting
+from lightm.training.logs import CaseProgress
 from lightm.training.recipes import FOLDER
 
 SPLIT = FOLDER / "splits" / "montgomery-shenzhen-seed0.json"
@@ -34,7 +34,7 @@ def main() -> None:
     args = parser.parse_args()
     dataset = MontgomeryShenzhen(args.root)
     exact = read_split(args.split, dataset).test
-    pack(dataset, args.out, args.max_error, exact, Counting("packing"))
+    pack(dataset, args.out, args.max_error, exact, CaseProgress("packing"))
     megabytes = args.out.stat().st_size / 1e6
     print(
         f"{args.out}: {len(dataset)} cases, {megabytes:.1f} MB, gray values off by at most {args.max_error}; ", end=""

@@ -22,7 +22,7 @@ TINY = ["data.size=[16,16]", "data.options={cases=20,size=24}", "train.epochs=1"
 TINY += ["model.options.width=8", "model.options.depths=[1]", "model.options.bottleneck_depth=1"]
 # What is shown and not run here, and why.
 PARSED = {
-    "lightm train released --smoke": "takes a minute; tests/training/test_config.py trains the smoke version",
+    "lightm train released --rehearse": "takes a minute; tests/training/test_config.py trains shrunken recipes",
     "lightm predict runs/volumes scan.nii.gz liver.nii.gz --sliding": "tests/test_inference.py slides over volumes",
     "lightm-book bench scan": "takes minutes; tests/book/bench runs it small",
     "lightm-book bench scan --peers --shape 1,64,65536,16 --json scan.json": "the same",

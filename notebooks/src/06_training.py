@@ -40,7 +40,7 @@ from lightm.training.metrics import dice_iou
 from lightm.training.optim import learning_rate
 from lightm.training.randomness import epoch_batches, seed_iteration
 from lightm.training.record import load_record
-from lightm.training.task import load_task
+from lightm.training.task import build_network, load_data
 from lightm.training.trainer import Trainer
 from lightm_book import ROOT
 from lightm_book.paper import TABLES, setting
@@ -258,7 +258,7 @@ for row in table.rows:
 # %%
 show_source(learning_rate)
 
-# %% mystnb={"image": {"alt": "Learning rate over the course of training, relative to its start: the paper's recipe falls almost on a straight line from 1 to 0, the recipe for real X-rays rises steeply during its warm-up and then joins it; powers 0.5 and 2 are drawn dotted for comparison"}}
+# %% mystnb={"image": {"alt": "Learning rate during the training, relative to its start: the paper's recipe falls almost on a straight line from 1 to 0, the recipe for real X-rays rises steeply during its warm-up and then joins it; powers 0.5 and 2 are drawn dotted for comparison"}}
 K = 1000
 fig, ax = plt.subplots()
 for power in (0.5, 2.0):
@@ -266,8 +266,8 @@ for power in (0.5, 2.0):
     ax.text(0.5, 0.5**power + 0.02, f"power {power}", color="gray", fontsize=10)
 for name, line in (("paper", "-"), ("cxr-192", "--")):
     optim = load_config(name).optim
-    course = [learning_rate(k, K, optim) / optim.lr for k in range(K)]
-    ax.plot(np.arange(K) / K, course, line, label=name)
+    rates = [learning_rate(k, K, optim) / optim.lr for k in range(K)]
+    ax.plot(np.arange(K) / K, rates, line, label=name)
 ax.set(xlabel="part of the training done", ylabel="learning rate / $\\eta_0$")
 ax.legend()
 plt.show()
@@ -290,9 +290,9 @@ show_source(Augmentation)
 config = load_config(run.recipe)
 size = config.data.size[0]
 phantoms = load_config("smoke", [f"data.size=[{size}, {size}]", f"data.options.size={size}"])
-gallery = load_task(phantoms)  # synthetic cases: the only ones that are ever drawn in this book
+gallery = load_data(phantoms)  # synthetic cases: the only ones that are ever drawn in this book
 assert gallery.dataset.synthetic
-originals = gallery.data("test")  # not augmented
+originals = gallery.load("test")  # not augmented
 
 fig, axes = plt.subplots(2, 5, figsize=(6.8, 3.1))
 for i, line in enumerate(axes):
@@ -317,7 +317,14 @@ assert torch.equal(first, again) and not torch.equal(first, other)  # a variant 
 #
 # ## The loop
 #
-# One iteration of the trainer, without what is only there for several processes and for error messages:
+# The trainer's loop, the whole of it. What is drawn for a batch comes with its images, `_batches` has both; the rest of
+# the names speak for themselves:
+
+# %%
+show_source(Trainer._train, start="while position.epoch", end="self._close_epoch()")
+
+# %% [markdown]
+# One iteration, without what is only there for several processes and for error messages:
 
 # %%
 show_source(Trainer._iteration, start="for group in self.optimizer", end="self.optimizer.step()")
@@ -359,8 +366,8 @@ def after_epoch(epoch, row):
 
 trainer.on_epoch = after_epoch
 weights = sum(parameter.numel() for parameter in trainer.net.parameters())
-cases = {part: len(trainer.task.cases(part)) for part in ("train", "val", "test")}
-print(f"{config.model.name} with {weights:,} weights; {trainer.task.dataset}; cases {cases}")
+cases = {part: len(trainer.data.cases(part)) for part in ("train", "val", "test")}
+print(f"{config.model.name} with {weights:,} weights; {trainer.data.dataset}; cases {cases}")
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Left: training and validation loss fall from about 1 to below 0.3 over the epochs. Right: DSC and IoU on the validation cases rise, the DSC above 0.9"}}
 # The output is not compared by nbval: another processor rounds differently, and training amplifies that.
@@ -474,26 +481,22 @@ tiny += ["model.options.width=4", "model.options.depths=[1]", "model.options.bot
 small = load_config("smoke", tiny)
 Trainer(small, runs / "whole", quiet=True).fit()
 
-interrupted = Trainer(small, runs / "halves", quiet=True)
-per_epoch = interrupted.steps
-seen = []
 
 
-def ctrl_c(net, inputs):
+def ctrl_c(iteration):
     """Before the second iteration of the second epoch, press Ctrl-C."""
-    seen.append(net.training)
-    if sum(seen) == per_epoch + 2:
+    if iteration == interrupted.steps + 2:
         signal.raise_signal(signal.SIGINT)
 
 
-interrupted.net.register_forward_pre_hook(ctrl_c)
+interrupted = Trainer(small, runs / "halves", on_iteration=ctrl_c, quiet=True)
 try:
     interrupted.fit()
 except Interrupted as stop:
     print(stop)
 
 resumed = Trainer(small, runs / "halves", resume=True, quiet=True)
-print(f"resumed in epoch {resumed.position.epoch + 1} after {resumed.position.step} of {per_epoch} iterations")
+print(f"resumed in epoch {resumed.position.epoch + 1} after {resumed.position.step} of {resumed.steps} iterations")
 resumed.fit()
 
 files = ("last/model.safetensors", "last/optimizer.safetensors", "best/model.safetensors")
@@ -503,9 +506,10 @@ for file in files:
     assert same
 
 # %% [markdown]
-# Not "about the same": the same bits. That is worth the trouble, because a run that can't be repeated exactly can't be
-# debugged either. Ctrl-C is the gentle case; `python tests/training/kill_runs.py` does it the hard way. It kills runs with
-# `kill -9` at random instants, in the middle of writing a checkpoint too, and compares the same files.
+# Not "about the same": the same bits, on the same machine and with as many threads. That is worth the trouble, because a
+# run that can't be repeated exactly can't be debugged either. Ctrl-C is the gentle case;
+# `python tests/training/kill_runs.py` does it the hard way. It kills runs with `kill -9` at random instants, in the
+# middle of writing a checkpoint too, and compares the same files.
 #
 # On a GPU the same bits have a price. Many threads add into one sum there, and floating-point addition depends on the
 # order. The network's own parts keep to a fixed order, and with `train.deterministic = true`, the default, so do
@@ -539,7 +543,7 @@ def kept(net):
     return sum(sizes.values()) / 1e6
 
 
-plain, saving = load_task(recipe["smoke"]).model(), load_task(recipe["smoke"]).model()
+plain, saving = (build_network(recipe["smoke"], gallery.task) for _ in range(2))
 blocks = recompute_blocks(saving)
 print(f"all kept: {kept(plain):.1f} MB; with {len(blocks)} blocks computed twice: {kept(saving):.1f} MB")
 assert kept(saving) < kept(plain) / 3
@@ -547,7 +551,7 @@ assert kept(saving) < kept(plain) / 3
 # %% [markdown]
 # ## The same on real radiographs
 #
-# What you watched above took seconds, on pictures drawn by a program. This is the course of a run on the paper's own
+# What you watched above took seconds, on pictures drawn by a program. These are the curves of a run on the paper's own
 # radiographs, stored under `results/runs/` with everything that is needed to repeat it. {doc}`07_real_xrays` is about it.
 
 # %% mystnb={"image": {"alt": "The stored run on real radiographs: training and validation loss fall quickly and then slowly over the epochs; DSC and IoU on the validation cases rise and level off"}}
@@ -568,7 +572,7 @@ print(f"validation DSC {stored['best']['val_dsc']:.3f} in epoch {stored['best'][
 # ```bash
 # lightm train smoke                               # what you just saw; the run is left in runs/smoke
 # lightm train smoke --resume                      # go on after Ctrl-C, a crash or a power cut
-# lightm train released --smoke                    # any recipe, on a few phantoms: does it work here?
+# lightm train released --rehearse                 # any recipe, on a few phantoms: does it work here?
 # tensorboard --logdir runs                        # the curves of all runs, also while they run
 # lightm predict runs/smoke image.png mask.png     # the label of each pixel, as an image
 # lightm evaluate runs/smoke                       # score the held-out cases again

@@ -123,7 +123,7 @@ rows = [
     ("processor", f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['threads']} threads"),
     ("GPU", hardware["gpu"] or "none"),
     ("scan backend", record["model"]["scan"]),
-    ("wall time", f"{cost['wall_seconds'] / 60:.0f} minutes, in {cost['sittings']} session(s)"),
+    ("wall time", f"{cost['wall_seconds'] / 60:.0f} minutes, in {cost['sessions']} session(s)"),
     ("peak memory", f"{cost['peak_memory_bytes'] / 2**30:.1f} GiB"),
     ("versions", ", ".join(f"{name} {version}" for name, version in environment["versions"].items())),
     (

@@ -249,13 +249,13 @@ for name in NAMES:
     for seed in range(run.seeds):
         trainer = Trainer(recipe(name, seed), Path(folder.name) / f"{name}-{seed}", quiet=profile == "smoke")
         records[name, seed] = trainer.fit()
-        if seed == 0 and trainer.task.dataset.synthetic:  # real patients are not drawn in this book
-            test = trainer.task.data("test")
+        if seed == 0 and trainer.data.dataset.synthetic:  # real patients are not drawn in this book
+            test = trainer.data.load("test")
             with torch.no_grad():
                 logits = trainer.net.eval()(test.images[:12].to(trainer.device))  # (B, K, *S)
             gallery[name] = logits.argmax(1).cpu()  # (B, *S)
 
-dataset, split = trainer.task.dataset, trainer.task.split
+dataset, split = trainer.data.dataset, trainer.data.split
 print(f"{dataset}, split into {len(split.train)} : {len(split.val)} : {len(split.test)} cases; {run.seeds} seeds")
 
 # %% [markdown]

@@ -557,8 +557,8 @@ for name, options in run.drawn.items():
     )
     trainer = Trainer(recipe, Path(folder.name) / name, quiet=True)
     record = trainer.fit()
-    test = trainer.task.data("test")
-    assert trainer.task.dataset.synthetic
+    test = trainer.data.load("test")
+    assert trainer.data.dataset.synthetic
     with torch.no_grad():
         answers[name] = trainer.net.eval()(test.images.to(trainer.device)).argmax(1).cpu().numpy()  # (B, H, W)
     dsc[name] = record["test"]["summary"]["dsc"]["mean"]

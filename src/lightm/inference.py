@@ -17,10 +17,10 @@ from lightm.data.images import ImageFile, check_label_path, read_image, write_la
 from lightm.data.transforms import normalise_image, resize_image
 from lightm.errors import LightMError
 from lightm.models import build_model
-from lightm.training.checkpoint import find_checkpoint, load_model, load_state, load_weights, read_network
-from lightm.training.config import config_from_dict
+from lightm.training.checkpoint import load_weights, read_network
 from lightm.training.evaluation import autocast, evaluate, resize_logits
-from lightm.training.task import build_network, open_run, open_task
+from lightm.training.run_folder import load_run
+from lightm.training.task import Task
 
 
 def load(source: str | Path) -> nn.Module:
@@ -33,9 +33,7 @@ def load(source: str | Path) -> nn.Module:
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        folder, state = _best(path)
-        model = build_network(config_from_dict(state["config"]), state["task"])
-        load_model(folder, model)
+        model = load_run(path).network()
     elif path.is_file():
         model = _named(path)
         load_weights(path, model)
@@ -62,20 +60,16 @@ class Predictor:
     """
 
     def __init__(self, run: str | Path, device: torch.device | str | None = None):
-        self.run = Path(run)
-        folder, state = _best(self.run)
-        self.config = config_from_dict(state["config"])
-        self.task: dict[str, Any] = state["task"]  # spatial_dims, in_channels, classes, normalise
-        self.epoch: int = state["position"]["best"]["epoch"]
+        self.run, found = Path(run), load_run(run)
+        self.config, self.epoch = found.config, found.epoch
+        self.task: Task = found.task
         self.device = torch.device(device) if device else _default_device()
-        model = build_network(self.config, self.task)
-        load_model(folder, model)
-        self.model = model.to(self.device).eval()
+        self.model = found.network().to(self.device).eval()
 
     @property
     def classes(self) -> list[str]:
         """Names of the label values 0, 1, …"""
-        return self.task["classes"]
+        return self.task.classes
 
     @torch.no_grad()
     def logits(self, image: Tensor, sliding: bool = False) -> Tensor:
@@ -85,7 +79,7 @@ class Predictor:
         it keeps its resolution, and the network looks at it through half-overlapping windows of the training size whose
         answers are blended (MONAI): for a network that learned from images of that resolution.
         """
-        size, normalise = self.config.data.size, self.task["normalise"]
+        size, normalise = self.config.data.size, self.task.normalise
         if not sliding:
             small = normalise_image(resize_image(image, size), normalise)  # (C, *size)
             return resize_logits(self._forward(small[None].to(self.device)), image.shape[1:])[0].cpu()
@@ -129,7 +123,7 @@ class Predictor:
 
     def _checked(self, image: ImageFile, path: Path) -> np.ndarray:
         """The image's values (C, *S) if the network can take them; equal channels of a gray picture become one."""
-        values, dims, channels = image.values, self.task["spatial_dims"], self.task["in_channels"]
+        values, dims, channels = image.values, self.task.spatial_dims, self.task.in_channels
         if values.ndim - 1 != dims:
             raise LightMError(
                 f"{path} is {values.ndim - 1}D and the network of {self.run} {dims}D; "
@@ -167,42 +161,27 @@ def evaluate_run(
     root: the data set's folder if it lies elsewhere than in training. reading, scoring: called with (done, total).
     Returns {"run", "dataset", "part", "epoch", "scores", "native"}, the last two as in a record.
     """
-    from accelerate import Accelerator
+    from lightm.training.session import start_processes
 
-    folder, state = _best(Path(run))
-    task = open_task(run, root)
-    model = build_network(task.config, state["task"])
-    load_model(folder, model)
-    accelerator = Accelerator(mixed_precision="no")
+    found = load_run(run)
+    data, accelerator = found.data(root), start_processes()
     scores, native, _ = evaluate(
-        model.to(accelerator.device),
-        task.data(part, reading),
+        found.network().to(accelerator.device),
+        data.load(part, reading),
         accelerator=accelerator,
-        batch_size=task.config.eval.batch_size,
-        precision=task.config.train.precision,
-        native=task.dataset,
+        batch_size=found.config.eval.batch_size,
+        precision=found.config.train.precision,
+        native=data.dataset,
         progress=scoring,
     )
     return {
-        "run": task.config.name,
-        "dataset": task.dataset.name,
+        "run": found.config.name,
+        "dataset": data.dataset.name,
         "part": part,
-        "epoch": state["position"]["best"]["epoch"],
+        "epoch": found.epoch,
         "scores": scores,
         "native": native,
     }
-
-
-def _best(run: Path) -> tuple[Path, dict[str, Any]]:
-    """The folder of a run's best checkpoint and its state."""
-    open_run(run)  # says so if it is no run folder
-    folder = find_checkpoint(run / "best")
-    if folder is None:
-        raise LightMError(
-            f"{run} has no best checkpoint yet: its training ended before the first validation; "
-            "go on with `lightm train RECIPE --resume`."
-        )
-    return folder, load_state(folder)
 
 
 def _checked_files(image_path: str | Path, out_path: str | Path, force: bool) -> ImageFile:

@@ -112,6 +112,15 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def total_memory(device: torch.device) -> int:
+    """Bytes of a CUDA device's memory, else of this machine's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    import psutil  # comes with accelerate
+
+    return psutil.virtual_memory().total
+
+
 def restart_peak_memory(device: torch.device) -> None:
     """Let `peak_memory` begin anew from what is held now: another run in the same process has a peak of its own.
 

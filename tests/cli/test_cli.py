@@ -53,6 +53,17 @@ def recipe(tmp_path):
         ("count --model lightm", "There is no model 'lightm'."),
         ("count --model lightm-unet --size 100", "must be divisible by 8"),
         ("count --model lightm-unet --size 1 2 3", "--size has 3 numbers; give one, or 2 for --dims 2."),
+        ("count --model lightm-unet --depth -1", "Argument --depth: -1 must be a whole number from 0 to 100."),
+        ("count --model lightm-unet --size 1e9", "Argument --size: 1e9 must be a whole number from 1 to"),
+        ("count --model swin-unetr --options depths=0", "swin-unetr can't be built with model.options = {'depths': 0}"),
+        ("train smoke optim.lr=1e308", "optim.lr = 1e+308 must be at most 1000."),
+        ("train smoke data.size=[60000,60000]", "data.size = 60000 must be at most 8192."),
+        ("train smoke data.size=[8192,8192]", "lower data.size."),
+        ("train smoke name=../../x", 'name = "../../x" must be one that a folder can have'),
+        ("train smoke model.options.scan_backend=[1,64]", "type 'str' for argument 'backend'"),
+        ("train smoke model.options.name=x", "model.options: name has its place in [model] itself."),
+        ("train smoke --from runs/none", "There is no run folder runs/none"),
+        ("train smoke --resume --from runs/none", "leave out --from."),
         ("count --model lightm-unet --options width", "'width' is not a setting; write key=value"),
     ],
 )
@@ -114,17 +125,14 @@ def test_a_run_killed_by_the_system_goes_on_then_predicts_and_is_scored(recipe, 
     out = str(tmp_path / "run")
     script = (
         "import os, signal, sys\n"
-        "from lightm.cli import main\n"
+        "from lightm.training.config import load_config\n"
         "from lightm.training.trainer import Trainer\n"
-        "original = Trainer._iteration\n"
-        "def killed(self, parts):\n"
-        "    if self.position.epoch == 1 and self.position.step == 2:\n"
+        "def die(number):\n"
+        "    if number == 6:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return original(self, parts)\n"
-        "Trainer._iteration = killed\n"
-        "main(sys.argv[1:])\n"
+        "Trainer(load_config(sys.argv[1]), sys.argv[2], on_iteration=die).fit()\n"
     )
-    command = [sys.executable, "-c", script, "train", recipe, "--out", out]
+    command = [sys.executable, "-c", script, recipe, out]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert "epoch 1/3" in done.stderr and not (tmp_path / "run" / "record.json").exists()
@@ -144,6 +152,11 @@ def test_a_run_killed_by_the_system_goes_on_then_predicts_and_is_scored(recipe, 
 
     with cheaply():
         assert main(["evaluate", out, "--json", str(tmp_path / "scores.json")]) == 0
+    for name in ("scores.json", "run/record.json"):
+        before = (tmp_path / name).read_bytes()
+        flags = ["--force"] if name.startswith("run") else []  # a run's own record never
+        assert main(["evaluate", out, "--json", str(tmp_path / name), *flags]) == 2
+        assert (tmp_path / name).read_bytes() == before
     assert f"{record['test']['summary']['dsc']['mean']:.4f}" in capsys.readouterr().out
     assert json.loads((tmp_path / "scores.json").read_text())["scores"] == record["test"]
 
@@ -159,3 +172,51 @@ def test_help_and_the_list_of_recipes_come_without_loading_torch():
         "assert not {'torch', 'numpy'} & sys.modules.keys()\n"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_a_recipe_without_data_says_that_its_images_are_synthetic_and_a_run_says_where_it_begins(tiny_run, tmp_path):
+    (tmp_path / "no_data.toml").write_text(
+        "[model]\noptions = { width = 8, depths = [1], bottleneck_depth = 1, d_state = 4 }\n"
+        "[train]\nepochs = 1\niterations_per_epoch = 1\nbatch_size = 2\n"
+    )
+    command = [sys.executable, "-m", "lightm", "train", "no_data.toml", "data.size=[16,16]", "--from", str(tiny_run[0])]
+    command += ["data.options.cases=10", "data.options.size=16"]
+    done = run(command, tmp_path)
+    assert "The images are SYNTHETIC (phantom-cxr): [data] in a recipe names others." in done.stderr
+    assert f"The weights are those of tiny after epoch {tiny_run[1]['best']['epoch']}." in done.stderr
+
+
+def run(command, folder, **variables):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_the_command_line_runs_under_the_variables_of_colab_and_of_old_consoles(tiny_run, tmp_path, encoding):
+    Image.fromarray(np.eye(30, dtype=np.uint8) * 200).save(tmp_path / "image.png")
+    # Jupyter sets its own backend, which stands for nothing where matplotlib_inline is not installed.
+    variables = {"MPLBACKEND": "a-backend-that-is-not-here", "PYTHONIOENCODING": encoding}
+    lightm = [sys.executable, "-m", "lightm"]
+    run([*lightm, "predict", str(tiny_run[0]), "image.png", f"{encoding}.png"], tmp_path, **variables)
+    run([*lightm, "evaluate", str(tiny_run[0])], tmp_path, **variables)
+    again = [str(tiny_run[0] / "config.toml"), "train.epochs=1", "--out", "run"]
+    done = run([*lightm, "train", *again], tmp_path, **variables)
+    assert (tmp_path / "run" / "curves.png").exists() and "DSC lung" in done.stdout
+    script = "import sys; from lightm.cli import main; main(['info']); print('\u2192 \u00b5')"
+    run([sys.executable, "-c", script], tmp_path, **variables)
+
+
+def test_ctrl_c_before_the_training_is_one_line(recipe, tmp_path):
+    script = (
+        "import signal, sys, lightm.training.task as task\n"
+        "task.load_dataset = lambda *a, **o: signal.raise_signal(signal.SIGINT)\n"
+        "from lightm.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where tests run in the background
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", script, "train", recipe, "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 130 and done.stderr.splitlines()[-1] == "lightm: Stopped."
+    assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()

@@ -101,18 +101,18 @@ def test_damage_is_named_with_the_remedy(saved):
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-4])
-    with pytest.raises(LightMError, match=r"model\.safetensors is missing or damaged\. No older checkpoint is left"):
+    with pytest.raises(LightMError, match=r"safetensors is missing, damaged or was edited\. No older checkpoint"):
         load_state(folder)
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # one flipped bit
     save_checkpoint(folder.with_name("other"), {}, net)
     folder.with_name("other").rename(folder.with_name("last.previous"))
-    with pytest.raises(LightMError, match=r"damaged\. Delete .*last to go on from .*last\.previous"):
+    with pytest.raises(LightMError, match=r"edited\. Delete .*last to go on from .*last\.previous"):
         load_state(folder)
     (folder / "state.json").write_text(json.dumps({"format": 99, "files": {}}))
-    with pytest.raises(LightMError, match="has format 99; this version of lightm reads format 1"):
+    with pytest.raises(LightMError, match="has format 99; this version of lightm reads formats 1 and 2"):
         load_state(folder)
     (folder / "state.json").write_text("{")
-    with pytest.raises(LightMError, match=r"state\.json is missing or damaged"):
+    with pytest.raises(LightMError, match=r"state\.json is missing, damaged or was edited"):
         load_state(folder)
 
 

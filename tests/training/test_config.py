@@ -13,8 +13,8 @@ from lightm.data.splits import make_split, save_split
 from lightm.errors import LightMError
 from lightm.training.config import Config, config_from_dict, load_config
 from lightm.training.recipes import find_split, list_recipes
-from lightm.training.smoke import smoke
-from lightm.training.task import build_network, load_task
+from lightm.training.shrink import SIZE, shrink
+from lightm.training.task import Task, build_network, load_data
 from lightm_book.paper.sources import CODE
 
 RECIPES = [recipe.name for recipe in list_recipes()]
@@ -38,7 +38,17 @@ def write(folder: Path, text: str) -> Path:
         ('[optim]\nlr = "fast"', 'optim.lr = "fast" must be a number'),
         ("[optim]\nlr = 0", "optim.lr = 0.0 must be more than 0"),
         ("[optim]\nlr = nan", "optim.lr = nan must be more than 0"),
-        ("[optim]\nlr = inf", "optim.lr = inf must be finite"),
+        ("[optim]\nlr = inf", "optim.lr = inf must be at most 1000"),
+        ("[optim]\nlr = 1e308", "optim.lr = 1e+308 must be at most 1000"),
+        ("[optim]\nmomentum = 1.0", "optim.momentum = 1.0 must be less than 1"),
+        ("[data]\nsize = [60000, 60000]", "data.size = 60000 must be at most 8192"),
+        ("[data.options]\ncases = 10000000000", "data.options.cases = 1e+10 is more than can be computed"),
+        ("[model.options]\nwidth = 1000000", "model.options.width = 1e+06 is more than can be computed"),
+        ("[model.options]\ndepths = [1, 1000000]", "model.options.depths = 1e+06 is more than can be computed"),
+        ("[model.options]\nname = 1", "model.options: name has its place in [model] itself"),
+        ("[model.options]\nwidth = 2026-01-01", "model.options.width = \"2026-01-01\" must be a number, text"),
+        ('name = "../../x"', 'name = "../../x" must be one that a folder can have'),
+        ('name = ".."', 'name = ".." must be one that a folder can have'),
         ('[optim]\nname = "adamv"', "Did you mean 'adam"),
         ("[data]\nsize = 64", "data.size = 64 must be a list of whole numbers"),
         ("[data]\nsize = [64, 0]", "data.size = 0 must be at least 1"),
@@ -96,8 +106,8 @@ def test_overrides_are_typed_and_reach_options(tmp_path):
 def test_the_canonical_text_reads_back_as_the_same_recipe(tmp_path):
     config = config_from_dict(
         {
-            "name": 'quotes " and \\ and é',
-            "data": {"size": [3, 5], "options": {"b": [1, 2.5, "x"], "a key": True, "c": {"d": 1e-300}}},
+            "name": 'quotes " and é',
+            "data": {"size": [3, 5], "options": {"b": [1, 2.5, "x \\ y"], "a key": True, "c": {"d": 1e-300}}},
             "optim": {"lr": 1e-05, "betas": [0.9, 0.95]},
         }
     )
@@ -126,7 +136,7 @@ def test_every_committed_recipe_is_valid_and_its_network_takes_its_images(name):
     assert config.name == name
     data = {info.name: info for info in list_datasets()}[config.data.name]
     assert not config.data.split or find_split(config.data.split, config.folder).is_file()
-    task = {"spatial_dims": data.spatial_dims, "in_channels": 1, "classes": ["background", "a", "b"]}
+    task = Task(data.spatial_dims, 1, ["background", "a", "b"], "zscore")
     with torch.device("meta"):  # shapes only: no memory, no arithmetic
         logits = build_network(config, task)(torch.empty(config.train.batch_size, 1, *config.data.size))
     assert logits.shape == (config.train.batch_size, 3, *config.data.size)
@@ -144,13 +154,13 @@ def test_a_split_is_found_beside_the_recipe_or_in_the_working_folder(tmp_path, m
     config = config_from_dict({"data": {"split": "splits/own.json", "options": {"cases": 10}}})
     recipe = tmp_path / "run.json"
     recipe.write_text(json.dumps({"config": config.to_dict()}))
-    assert len(load_task(load_config(recipe)).cases("test")) == 2
+    assert len(load_data(load_config(recipe)).cases("test")) == 2
     (tmp_path / "elsewhere").mkdir()
     recipe = recipe.rename(tmp_path / "elsewhere" / "run.json")
     with pytest.raises(LightMError, match=r"data\.split = 'splits/own\.json' is neither beside the recipe"):
-        load_task(load_config(recipe))
+        load_data(load_config(recipe))
     monkeypatch.chdir(tmp_path)
-    assert len(load_task(load_config(recipe)).cases("test")) == 2
+    assert len(load_data(load_config(recipe)).cases("test")) == 2
 
 
 def test_the_recipe_in_a_record_finds_the_split_of_the_package_wherever_the_record_lies(tmp_path):
@@ -159,34 +169,39 @@ def test_the_recipe_in_a_record_finds_the_split_of_the_package_wherever_the_reco
         assert json.loads(find_split(recorded, tmp_path).read_text())["dataset"] == dataset
 
 
+def small(config):
+    return shrink(config, SIZE[len(config.data.size)])
+
+
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_has_a_smoke_version_with_the_same_training(name):
+def test_every_recipe_shrinks_and_keeps_its_training(name):
     config = load_config(name)
-    small = smoke(config)
-    assert small.name == f"{config.name}-smoke" and small.data.name.startswith("phantom")
+    shrunken = small(config)
+    assert shrunken.name == config.name and shrunken.data.name.startswith("phantom")
     changed = {"train.epochs", "train.batch_size", "train.accumulate", "train.iterations_per_epoch", "optim.warmup"}
-    differing = {part.partition(" is ")[0] for part in small.difference(config).split("; ")}
+    differing = {part.partition(" is ")[0] for part in shrunken.difference(config).split("; ")}
     assert {key for key in differing if not key.startswith(("data.", "model.options.", "eval."))} <= changed
-    task = {"spatial_dims": len(small.data.size), "in_channels": 1, "classes": ["background", "a"]}
+    task = Task(len(shrunken.data.size), 1, ["background", "a"], "zscore")
     with torch.device("meta"):
-        logits = build_network(small, task)(torch.empty(2, 1, *small.data.size))
-    assert logits.shape == (2, 2, *small.data.size)
+        logits = build_network(shrunken, task)(torch.empty(2, 1, *shrunken.data.size))
+    assert logits.shape == (2, 2, *shrunken.data.size)
 
 
+@pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("name", ["lightm-unet", "lightm-unet-1m", "unetr", "swin-unetr", "nnunet", "u-mamba-bot"])
-def test_the_smoke_version_suits_other_networks_too(name):
-    small = smoke(config_from_dict({"data": {"size": [512, 512]}, "model": {"name": name}}))
+@pytest.mark.parametrize("dims", [2, 3])
+def test_other_networks_fit_the_small_images_too(name, dims, narrow):
+    config = config_from_dict({"data": {"size": [512] * dims}, "model": {"name": name}})
+    shrunken = shrink(config, {2: 32, 3: 16}[dims], narrow=True) if narrow else small(config)
     with torch.device("meta"):
-        network = build_network(small, {"spatial_dims": 2, "in_channels": 1, "classes": ["background", "a"]})
-        assert network.eval()(torch.empty(1, 1, *small.data.size)).shape == (1, 2, *small.data.size)
+        network = build_network(shrunken, Task(dims, 1, ["background", "a"], "zscore"))
+        assert network.eval()(torch.empty(1, 1, *shrunken.data.size)).shape == (1, 2, *shrunken.data.size)
 
 
 @pytest.mark.parametrize("name", ["paper", "released", "strong"])
-def test_the_smoke_versions_train(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("lightm.training.smoke.PHANTOMS", {2: ("phantom-cxr", 16)})
-    monkeypatch.setattr("lightm.training.smoke.CASES", 10)
+def test_the_shrunken_recipes_train(name, tmp_path):
     network = ["model.options.width=8", "model.options.depths=[1]", "model.options.bottleneck_depth=1"]
-    config = smoke(load_config(name, network))
+    config = shrink(load_config(name, network), 16, cases=10, iterations=3)
     record = train(config, tmp_path / "run")
     assert [row["epoch"] for row in record["curve"]] == [1, 2] and record["data"]["synthetic"]
 

@@ -33,11 +33,13 @@ def read(folder):
 
 
 def test_a_run_that_goes_on_has_each_epoch_once(tmp_path):
-    log = TensorBoardLog(tmp_path / "tensorboard", [])
+    log = TensorBoardLog(tmp_path / "tensorboard")
+    log.start([])
     for epoch in (1, 2):
         log.epoch(row(epoch))
     log.close()  # killed before the checkpoint of epoch 2: the run goes on after epoch 1
-    log = TensorBoardLog(tmp_path / "tensorboard", [row(1)])
+    log = TensorBoardLog(tmp_path / "tensorboard")
+    log.start([row(1)])
     for epoch in (2, 3):
         log.epoch(row(epoch))
     log.close()
@@ -47,10 +49,11 @@ def test_a_run_that_goes_on_has_each_epoch_once(tmp_path):
 
 
 def test_an_epoch_without_validation_has_no_scores(tmp_path):
-    log = TensorBoardLog(tmp_path / "tensorboard", [row(1, score=None), row(2)])
+    log = TensorBoardLog(tmp_path / "tensorboard")
+    log.start([row(1, score=None), row(2)])
     log.close()
     found = read(tmp_path / "tensorboard")
-    assert found["score/DSC"] == [(2, 0.5)] and len(found["course/learning rate"]) == 2
+    assert found["score/DSC"] == [(2, 0.5)] and len(found["schedule/learning rate"]) == 2
 
 
 def test_without_the_package_a_run_goes_on_and_says_so_once(tmp_path, monkeypatch, caplog):
@@ -62,10 +65,11 @@ def test_without_the_package_a_run_goes_on_and_says_so_once(tmp_path, monkeypatc
         return original(name, *args, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.setattr(logs, "_told", False)
+    monkeypatch.setattr(logs, "_announced", False)
     with caplog.at_level("INFO", logger="lightm"):
         for _ in range(2):
-            log = TensorBoardLog(tmp_path / "tensorboard", [])
+            log = TensorBoardLog(tmp_path / "tensorboard")
+            log.start([])
             log.epoch(row(1))
             log.close()
     assert [message for message in caplog.messages if "pip install tensorboard" in message] == caplog.messages[:1]

@@ -2,7 +2,7 @@
 
 import argparse
 
-from lightm.cli.parser import AddCommand
+from lightm.cli.parser import AddCommand, whole
 from lightm.errors import LightMError
 
 
@@ -20,10 +20,11 @@ def add(command: AddCommand) -> None:
     )
     sub.add_argument("--model", metavar="NAME", required=True, help="a network of `lightm info`")
     sub.add_argument("--dims", type=int, choices=(2, 3), default=2, help="spatial dimensions (default: 2)")
-    sub.add_argument("--size", type=int, nargs="+", metavar="N", help="image size: one number, or one an axis")
-    sub.add_argument("--in-channels", type=int, default=1, metavar="C", help="channels of the image (default: 1)")
-    sub.add_argument("--out-channels", type=int, default=2, metavar="K", help="classes with background (default: 2)")
-    sub.add_argument("--depth", type=int, default=1, metavar="N", help="modules are listed N names deep (default: 1)")
+    sub.add_argument("--size", type=whole(1), nargs="+", metavar="N", help="of the image: one number, or one per axis")
+    channels = whole(1, 4096)
+    sub.add_argument("--in-channels", type=channels, default=1, metavar="C", help="channels of the image (default: 1)")
+    sub.add_argument("--out-channels", type=channels, default=2, metavar="K", help="classes, all of them (default: 2)")
+    sub.add_argument("--depth", type=whole(0, 100), default=1, metavar="N", help="modules, N names deep (default: 1)")
     sub.add_argument("--json", action="store_true", help="print every module as JSON")
     sub.add_argument("--options", nargs="+", default=[], metavar="key=value", help="of the network, e.g. width=16")
 
@@ -32,8 +33,8 @@ def _run(args: argparse.Namespace) -> None:
     import torch
 
     from lightm.counting import count
-    from lightm.models import build_model
-    from lightm.training.config import parse_setting
+    from lightm.training.config import config_from_dict, parse_setting
+    from lightm.training.task import Task, build_network
 
     size = args.size or [{2: 512, 3: 128}[args.dims]]
     if len(size) not in (1, args.dims):
@@ -41,6 +42,8 @@ def _run(args: argparse.Namespace) -> None:
     size = size * args.dims if len(size) == 1 else size
     options = dict(parse_setting(option) for option in args.options)
     with torch.device("meta"):  # shapes only: the largest networks take no memory
-        model = build_model(args.model, args.dims, args.in_channels, args.out_channels, **options)
+        config = config_from_dict({"model": {"name": args.model, "options": options}})
+        classes = [str(k) for k in range(args.out_channels)]
+        model = build_network(config, Task(args.dims, args.in_channels, classes, "zscore"))
     counted = count(model, (args.in_channels, *size))
     print(counted.to_json() if args.json else counted.table(args.depth))

@@ -34,6 +34,17 @@ class AddCommand(Protocol):
     def __call__(self, name: str, run: Run, summary: str, text: str, example: str) -> argparse.ArgumentParser: ...
 
 
+def whole(low: int, high: int = 2**20) -> Callable[[str], int]:
+    """An argument's type: a whole number from `low` to `high`."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"-?\d{1,18}", text) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text} must be a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that says in one sentence what is wrong, without the usage."""
 
@@ -82,7 +93,7 @@ class Program:
         except ValueError as error:  # LightMError is one
             return self._complain(str(error))
         except KeyboardInterrupt as stop:
-            print(f"{self.name}: {stop or 'Stopped.'}", file=sys.stderr)
+            print(f"{self.name}: {str(stop) or 'Stopped.'}", file=sys.stderr)
             return INTERRUPTED
         return code or 0
 

@@ -1,10 +1,12 @@
 """lightm train: train the network of a recipe."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from lightm.cli.parser import AddCommand
+from lightm.errors import LightMError
 
 
 def add(command: AddCommand) -> None:
@@ -19,16 +21,18 @@ says which), or a file of your own. The run folder then holds
 
   config.toml  split.json      the recipe with every key, and which case was used for what
   last/  best/                 checkpoints: the newest, and the best on the validation cases
-  log.csv  curves.png          one row an epoch, and their picture
+  log.csv  curves.png          one row per epoch, and their picture
   record.json                  everything measured, with the scores of each held-out test case
 
 Ctrl-C stops after the current iteration and saves; --resume goes on from there (also after a
-crash) and ends with the very weights that an uninterrupted run has.""",
+crash) and ends with the very weights that an uninterrupted run has. --from begins a new run with
+the best weights of another one, on other data or for longer.""",
         """\
   lightm train smoke
   lightm train smoke --out runs/wide train.epochs=3 model.options.width=32
   lightm train smoke --resume
-  lightm train released --smoke         does that recipe work here? a minute on phantoms
+  lightm train smoke --from runs/smoke --out runs/longer
+  lightm train released --rehearse      does that recipe work here? a minute on phantoms
   lightm train mine/recipe.toml         a recipe of yours; the record.json of a run is one, too""",
     )
     sub.add_argument("recipe", nargs="?", metavar="RECIPE", help="a name of --list, or the path of a recipe or record")
@@ -42,7 +46,8 @@ crash) and ends with the very weights that an uninterrupted run has.""",
     sub.add_argument("--list", action="store_true", help="the recipes by name: what each is for, its data, its time")
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder to make (default: runs/NAME)")
     sub.add_argument("--resume", action="store_true", help="go on with the run in that folder")
-    sub.add_argument("--smoke", action="store_true", help="the recipe on a few small phantoms, within a minute")
+    sub.add_argument("--from", type=Path, dest="start", metavar="RUN", help="begin with the best weights of that run")
+    sub.add_argument("--rehearse", action="store_true", help="the recipe on a few small phantoms, within a minute")
     sub.set_defaults(parser=sub)
 
 
@@ -66,22 +71,36 @@ def _run(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     import logging
+    from dataclasses import replace
 
     from lightm.data.check.named import check_before_training, said_before_training
     from lightm.training.config import load_config
     from lightm.training.record import format_scores
-    from lightm.training.smoke import smoke
+    from lightm.training.shrink import SIZE, shrink
     from lightm.training.trainer import Trainer
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("lightm").setLevel(logging.INFO)
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one reports
+    logging.getLogger("lightm").setLevel(logging.INFO if first else logging.ERROR)
+    if args.resume and args.start:
+        raise LightMError("--resume goes on with the weights of its own run; leave out --from.")
     config = load_config(args.recipe, args.settings)
-    config = smoke(config) if args.smoke else config
+    if args.rehearse:
+        config = replace(shrink(config, SIZE[len(config.data.size)]), name=f"{config.name}-rehearsal")
     report = check_before_training(config.data.name, config.data.root, config.data.options)
     for line in said_before_training(report, config.data.size) if report else ():
         print(f"lightm: {line}", file=sys.stderr)
     out = args.out or Path("runs") / config.name
-    record = Trainer(config, out, resume=args.resume).fit()
+    trainer = Trainer(config, out, resume=args.resume, start_from=args.start)
+    log = logging.getLogger("lightm")
+    if trainer.data.dataset.synthetic:
+        log.info("The images are SYNTHETIC (%s): [data] in a recipe names others.", config.data.name)
+    if start := trainer.start:
+        new = f"; new are {', '.join(start['new'])}" if start["new"] else ""
+        log.info("The weights are those of %s after epoch %d%s.", start["name"], start["epoch"], new)
+    record = trainer.fit()
+    if not trainer.first_process:
+        return
     print(f"{out}: best validation DSC {record['best']['val_dsc']:.4f} in epoch {record['best']['epoch']}")
     for part, title in (("test", "test"), ("test_native", "test at native size")):
         if part in record:

@@ -26,9 +26,9 @@ def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
         trained_on = f"{cases['train']} cases of {config.data.name}. {trained_on}"
     is_radiograph = config.data.name in RADIOGRAPHS
     card = Card(
-        classes=tuple(task["classes"]),
+        classes=tuple(task.classes),
         size=tuple(config.data.size),
-        normalise=task["normalise"],
+        normalise=task.normalise,
         trained_on=trained_on,
         title="Lungs in a chest radiograph" if is_radiograph else "",
         lead="Give a frontal chest radiograph; the network outlines the lungs." if is_radiograph else "",

@@ -93,4 +93,5 @@ def choose(name: str, device: torch.device, dtype: torch.dtype = torch.float32) 
 
 @cache
 def _log_once(name: str, device_type: str, why: str) -> None:
-    log.info("selective scan on %s: backend %s (%s)", device_type, name, why)
+    if device_type != "meta":  # nothing is computed there
+        log.info("selective scan on %s: backend %s (%s)", device_type, name, why)

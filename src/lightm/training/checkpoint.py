@@ -2,7 +2,7 @@
 
     model.safetensors       weights and buffers by name; its metadata names the network, so `lightm.load` takes the file
     optimizer.safetensors   the optimiser's tensors as "parameter/slot" (only where training goes on from it)
-    state.json              everything else, and the SHA-256 of the other files
+    state.json              everything else, the SHA-256 of the other files, and its own
 
 A new checkpoint is written into `NAME.new`, flushed to the disk, and takes its place by renaming; the one before stays
 as `NAME.previous`. At whatever instant the process is killed, a whole one is found under `NAME` or `NAME.previous`.
@@ -12,7 +12,10 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,8 @@ from torch import Tensor, nn
 from lightm.errors import LightMError
 from lightm.files import sync
 
-FORMAT = 1
+FORMAT = 2
+WITHOUT_HASH = 1  # the format before state.json had a hash of its own
 
 
 @dataclass
@@ -39,7 +43,22 @@ class Position:
     best: dict[str, Any] | None = None  # {"epoch", "val_dsc", "val_dsc_native", "val_loss"}
     wall_seconds: float = 0.0
     peak_memory_bytes: int = 0
-    sittings: int = 0  # processes that the run has had, one after the other
+    sessions: list[dict[str, Any]] = field(default_factory=list)  # what each session ran on, one after the other
+
+    @classmethod
+    def read(cls, fields: dict[str, Any]) -> "Position":
+        """From a checkpoint's state; TypeError or KeyError if something is missing or not what it should be."""
+        if "sittings" in fields:  # older checkpoints only count their sessions
+            fields = {**fields, "sessions": [{}] * fields["sittings"]}
+            del fields["sittings"]
+        missing = [name for name in asdict(cls()) if name not in fields]
+        if missing:
+            raise KeyError(missing[0])
+        position = cls(**deepcopy(fields))
+        counts = (position.epoch, position.step, position.peak_memory_bytes)
+        if not all(type(count) is int and count >= 0 for count in counts) or len(position.rows) != position.epoch:
+            raise TypeError("position")
+        return position
 
 
 def save_checkpoint(
@@ -60,6 +79,7 @@ def save_checkpoint(
             save_file(tensors, new / "optimizer.safetensors")
         hashes = {path.name: _sha256(path) for path in sorted(new.iterdir())}
         whole = {"format": FORMAT, **state, "optimizer": options, "files": hashes}
+        whole["sha256"] = _own_hash(whole)
         (new / "state.json").write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         for path in (*new.iterdir(), new):
             sync(path)
@@ -85,18 +105,35 @@ def find_checkpoint(folder: Path) -> Path | None:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read state.json and check every file against its hash; LightMError names a damaged one."""
+    """Read state.json and check it and every other file against their hashes; LightMError names a damaged one.
+
+    Checkpoints of older versions have no hash of state.json; the other files are checked all the same.
+    """
+    path = folder / "state.json"
     try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        hashes = state["files"].items()
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise LightMError(f"{folder / 'state.json'} is missing or damaged ({error}). {_remedy(folder)}") from error
-    if state.get("format") != FORMAT:
-        raise LightMError(f"{folder} has format {state.get('format')}; this version of lightm reads format {FORMAT}.")
-    for name, sha256 in hashes:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        version, hashes = state.get("format"), dict(state["files"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path) from error
+    if version not in (FORMAT, WITHOUT_HASH):
+        raise LightMError(f"{path} has format {version!r}; this version of lightm reads formats 1 and {FORMAT}.")
+    if version == FORMAT and state.pop("sha256", None) != _own_hash(state):
+        raise _damaged(path)
+    for name, sha256 in hashes.items():
         if not (folder / name).is_file() or _sha256(folder / name) != sha256:
-            raise LightMError(f"{folder / name} is missing or damaged. {_remedy(folder)}")
+            raise _damaged(folder / name)
     return state
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Within this block what is missing in a checkpoint's state, or has the wrong type, is a LightMError."""
+    try:
+        yield
+    except LightMError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, SafetensorError) as error:
+        raise _damaged(folder / "state.json") from error
 
 
 def load_model(folder: Path, model: nn.Module) -> None:
@@ -107,15 +144,25 @@ def load_model(folder: Path, model: nn.Module) -> None:
 def load_weights(path: Path, model: nn.Module) -> None:
     """Fill `model` with the weights of a file; LightMError names the first that does not fit."""
     tensors = load_file(path)
-    own = model.state_dict()
-    for name in [*own, *tensors]:
-        here, there = (tuple(t[name].shape) if name in t else None for t in (own, tensors))
-        if here != there:
-            raise LightMError(
-                f"The weights in {path} are of another architecture: {name} is "
-                f"{there or 'not there'} in the checkpoint and {here or 'not there'} in this model."
-            )
+    for name, here, there in _misfits(model, tensors):
+        raise _other_architecture(path, name, here, there)
     model.load_state_dict(tensors)
+
+
+def load_matching(folder: Path, model: nn.Module, sizes: Collection[tuple[int, int]]) -> list[str]:
+    """Fill `model` with the weights of a checkpoint whose task differs; returns the names of those that stay new.
+
+    sizes: (here, there), numbers of classes or channels. A weight that differs from the checkpoint's in such a size,
+    along one axis, stays as it is; LightMError names one that does not fit otherwise.
+    """
+    tensors, new = load_file(_model(folder)), []
+    for name, here, there in _misfits(model, tensors):
+        axes = [pair for pair in zip(here or (), there or (), strict=False) if pair[0] != pair[1]]
+        if not here or not there or len(here) != len(there) or len(axes) != 1 or axes[0] not in sizes:
+            raise _other_architecture(folder, name, here, there)
+        new.append(name)
+    model.load_state_dict({name: value for name, value in tensors.items() if name not in new}, strict=False)
+    return new
 
 
 def read_network(path: Path) -> dict[str, Any]:
@@ -162,6 +209,22 @@ def _split_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> tupl
     return tensors, [{k: v for k, v in group.items() if k != "params"} for group in whole["param_groups"]]
 
 
+def _misfits(model: nn.Module, tensors: dict[str, Tensor]) -> Iterator[tuple[str, tuple | None, tuple | None]]:
+    """(name, shape in the model, shape among `tensors`) of each weight that is not alike in both; None: not there."""
+    own = model.state_dict()
+    for name in {**own, **tensors}:
+        here, there = (tuple(t[name].shape) if name in t else None for t in (own, tensors))
+        if here != there:
+            yield name, here, there
+
+
+def _other_architecture(folder: Path, name: str, here: tuple | None, there: tuple | None) -> LightMError:
+    return LightMError(
+        f"The weights in {folder} are of another architecture: {name} is {there or 'not there'} in the checkpoint and "
+        f"{here or 'not there'} in this model."
+    )
+
+
 def _parameter_names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
     """Names in the order in which the optimiser numbers its parameters."""
     names = {id(p): name for name, p in model.named_parameters()}
@@ -182,6 +245,15 @@ def _model(folder: Path) -> Path:
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _own_hash(state: dict[str, Any]) -> str:
+    """SHA-256 of everything that state.json holds besides this hash."""
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(path: Path) -> LightMError:
+    return LightMError(f"{path} is missing, damaged or was edited. {_remedy(path.parent)}")
 
 
 def _remedy(folder: Path) -> str:

@@ -1,7 +1,7 @@
 """The recipe of one run: frozen dataclasses read from a TOML file, every key checked before any work starts.
 
     [data]   which cases, at which size          [model]  which network
-    [optim]  optimiser and learning-rate course  [train]  how long, how many at once
+    [optim]  optimiser and learning-rate schedule [train]  how long, how many at once
     [eval]   what is scored at the end
 
 A recipe has one canonical text (`Config.to_toml`: every key, in this file's order) and thus one hash (`Config.sha256`).
@@ -10,12 +10,15 @@ A recipe has one canonical text (`Config.to_toml`: every key, in this file's ord
 import dataclasses
 import hashlib
 import json
+import math
 import tomllib
 import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from lightm.errors import LightMError, suggest
 from lightm.training.recipes import find_recipe
@@ -28,18 +31,22 @@ def _setting(
     low: float | None = None,
     above: float | None = None,
     high: float | None = None,
+    below: float | None = None,
     choices: tuple | None = None,
 ) -> Any:
-    """A dataclass field with what may stand in it: low <= value <= high, value > above, or one of `choices`."""
-    meta = {"doc": doc, "low": low, "above": above, "high": high, "choices": choices}
+    """A dataclass field with what may stand in it: low <= value <= high, above < value < below, or `choices`."""
+    meta = {"doc": doc, "low": low, "above": above, "high": high, "below": below, "choices": choices}
     return field(default=default, metadata=meta)
+
+
+SEED = 2**63 - 1  # the largest: torch's generators take no more
 
 
 @dataclass(frozen=True)
 class DataConfig:
     name: str = _setting("phantom-cxr", "data set, as `lightm info` lists them")
     root: str = _setting("", "folder of the data set; empty: the usual place under LIGHTM_DATA")
-    size: tuple[int, ...] = _setting((64, 64), "training size in pixels or voxels, one number an axis", low=1)
+    size: tuple[int, ...] = _setting((64, 64), "training size in pixels or voxels along each axis", low=1, high=8192)
     options: dict[str, Any] = field(
         default_factory=dict, metadata={"doc": "options of the data set, e.g. cases and seed of a phantom"}
     )
@@ -47,8 +54,8 @@ class DataConfig:
         "",
         "split file, beside the recipe or one that comes with the package; empty: split by split_seed and ratios",
     )
-    split_seed: int = _setting(0, "seed of the split if no file is named", low=0)
-    ratios: tuple[int, ...] = _setting((7, 1, 2), "train : validation : test", low=0)
+    split_seed: int = _setting(0, "seed of the split if no file is named", low=0, high=SEED)
+    ratios: tuple[int, ...] = _setting((7, 1, 2), "train : validation : test", low=0, high=10_000)
     normalise: str = _setting("auto", "how intensities become network input; auto: what suits the data set")
     augment: bool = _setting(True, "flips, small affine moves and intensity changes while training")
 
@@ -64,33 +71,44 @@ class ModelConfig:
 @dataclass(frozen=True)
 class OptimConfig:
     name: str = _setting("adamw", "optimiser", choices=("sgd", "adam", "adamw"))
-    lr: float = _setting(1e-3, "learning rate at its highest", above=0)
-    weight_decay: float = _setting(0.01, "weight decay: sgd, adam add it to the gradient, adamw takes it off", low=0)
+    lr: float = _setting(1e-3, "learning rate at its highest", above=0, high=1000)
+    weight_decay: float = _setting(
+        0.01, "weight decay: sgd, adam add it to the gradient, adamw takes it off", low=0, high=1000
+    )
     decay: str = _setting(
         "matrices",
         "which parameters decay; matrices: norms, biases and `_no_weight_decay` are spared",
         choices=("matrices", "all"),
     )
-    momentum: float = _setting(0.9, "sgd: momentum", low=0, high=1)
+    momentum: float = _setting(0.9, "sgd: momentum", low=0, below=1)
     nesterov: bool = _setting(False, "sgd: Nesterov momentum")
-    betas: tuple[float, ...] = _setting((0.9, 0.999), "adam, adamw: averaging of gradient and square", low=0, high=1)
-    eps: float = _setting(1e-8, "adam, adamw: added to the denominator", above=0)
-    power: float = _setting(0.9, "poly course: lr * (1 - iteration / iterations) ** power; 0: constant", low=0)
-    warmup: int = _setting(0, "iterations of linear warm-up before it", low=0)
-    clip: float = _setting(0.0, "gradients longer than this (Euclidean norm) are shortened to it; 0: never", low=0)
+    betas: tuple[float, ...] = _setting((0.9, 0.999), "adam, adamw: averaging of gradient and square", low=0, below=1)
+    eps: float = _setting(1e-8, "adam, adamw: added to the denominator", above=0, high=1)
+    power: float = _setting(
+        0.9, "poly schedule: lr * (1 - iteration / iterations) ** power; 0: constant", low=0, high=100
+    )
+    warmup: int = _setting(0, "iterations of linear warm-up before it", low=0, high=10**7)
+    clip: float = _setting(
+        0.0, "gradients longer than this (Euclidean norm) are shortened to it; 0: never", low=0, high=10**9
+    )
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    epochs: int = _setting(10, "epochs", low=1)
-    batch_size: int = _setting(4, "cases per optimiser step, over all processes", low=1)
+    epochs: int = _setting(10, "epochs", low=1, high=10**6)
+    batch_size: int = _setting(4, "cases per optimiser step, over all processes", low=1, high=10**5)
     accumulate: int = _setting(1, "parts a batch is run in, to save memory; the result is the same to rounding", low=1)
-    iterations_per_epoch: int = _setting(0, "optimiser steps called one epoch; 0: one pass over the cases", low=0)
+    iterations_per_epoch: int = _setting(
+        0, "optimiser steps called one epoch; 0: one pass over the cases", low=0, high=10**6
+    )
     validate_every: int = _setting(1, "epochs between validations; the first and the last have one", low=1)
-    seed: int = _setting(0, "seed of weights, data order and augmentation", low=0)
+    seed: int = _setting(0, "seed of weights, data order and augmentation", low=0, high=SEED)
     precision: str = _setting("fp32", "fp32, or bf16 autocast (the scan stays in fp32)", choices=("fp32", "bf16"))
     workers: int = _setting(
-        -1, "processes that prepare data, -1: as suits the machine, none on a CPU; changes speed only", low=-1
+        -1,
+        "processes that prepare data, -1: as suits the machine, none on a CPU; changes speed only",
+        low=-1,
+        high=256,
     )
     checkpointing: bool = _setting(
         False, "recompute activations in the backward pass: less memory, up to half more time, the same result"
@@ -102,7 +120,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvalConfig:
-    batch_size: int = _setting(4, "cases per forward pass of an evaluation", low=1)
+    batch_size: int = _setting(4, "cases per forward pass of an evaluation", low=1, high=10**5)
     native: bool = _setting(True, "score cases at their own size, too, and choose the best epoch by that")
 
 
@@ -134,6 +152,11 @@ class Config:
             )
         if len(self.optim.betas) != 2:
             raise LightMError(f"optim.betas = {list(self.optim.betas)} must be two numbers.")
+        odd = [c for c in self.name if c in "/\\" or not c.isprintable()]
+        if odd or not self.name.strip(". ") or len(self.name) > 150:
+            raise LightMError(f"name = {_shown(self.name)} must be one that a folder can have: no / and no \\ in it.")
+        _check_options("model.options", self.model.options)
+        _check_options("data.options", self.data.options)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionary (lists for tuples), as TOML and JSON hold it."""
@@ -143,17 +166,14 @@ class Config:
         """`to_dict` without the place of the data on this machine, which is nobody else's business."""
         return dataclasses.replace(self, data=dataclasses.replace(self.data, root="")).to_dict()
 
+    def located(self) -> "Config":
+        """The same with data.root as an absolute path, so that a run is found again from any folder."""
+        root = self.data.root and str(Path(self.data.root).expanduser().absolute())
+        return dataclasses.replace(self, data=dataclasses.replace(self.data, root=root))
+
     def to_toml(self) -> str:
-        """The canonical text: every key, in the order of the dataclasses, options sorted."""
-        lines, tables = [], self.to_dict()
-        lines.append(f"name = {_toml(tables.pop('name'))}")
-        for section, table in tables.items():
-            lines += ["", f"[{section}]"]
-            lines += [f"{key} = {_toml(value)}" for key, value in table.items() if key != "options"]
-            if table.get("options"):
-                lines += ["", f"[{section}.options]"]
-                lines += [f"{_key(key)} = {_toml(value)}" for key, value in sorted(table["options"].items())]
-        return "\n".join(lines) + "\n"
+        """The canonical text: every key, in the order of the dataclasses."""
+        return tomli_w.dumps(self.to_dict())
 
     @property
     def sha256(self) -> str:
@@ -164,7 +184,8 @@ class Config:
         """`key = here, there` for every setting that decides the result and differs; empty if none does."""
         mine, theirs = _decisive(self.to_dict()), _decisive(other.to_dict())
         keys = [k for k in mine | theirs if mine.get(k) != theirs.get(k)]
-        return "; ".join(f"{k} is {_shown(mine, k)}, there {_shown(theirs, k)}" for k in keys)
+        shown = [[_shown(flat[k]) if k in flat else "unset" for flat in (mine, theirs)] for k in keys]
+        return "; ".join(f"{k} is {here}, there {there}" for k, (here, there) in zip(keys, shown, strict=True))
 
 
 def config_hash(table: dict[str, Any]) -> str:
@@ -204,7 +225,7 @@ def config_from_dict(table: dict[str, Any], folder: Path = Path(".")) -> Config:
 
 def _build(cls: type, table: Any, prefix: str, **extra: Any) -> Any:
     if not isinstance(table, dict):
-        raise LightMError(f"{prefix[:-1]} must be a section, [{prefix[:-1]}], not {_toml(table)}.")
+        raise LightMError(f"{prefix[:-1]} must be a section, [{prefix[:-1]}], not {_shown(table)}.")
     fields = {f.name: f for f in dataclasses.fields(cls) if f.name not in extra}
     hints = typing.get_type_hints(cls)
     values = {}
@@ -231,23 +252,22 @@ def _checked(name: str, value: Any, kind: Any, meta: types.MappingProxyType) -> 
     origin, members = typing.get_origin(kind) or kind, typing.get_args(kind)
     if origin is tuple:
         if not isinstance(value, list | tuple) or not value:
-            raise LightMError(f"{name} = {_toml(value)} must be a list of {_NOUN[members[0]]}s, such as [64, 64].")
+            raise LightMError(f"{name} = {_shown(value)} must be a list of {_NOUN[members[0]]}s, such as [64, 64].")
         return tuple(_checked(name, v, members[0], meta) for v in value)
     if origin is float and type(value) is int:
         value = float(value)
     if type(value) is not origin:
-        raise LightMError(f"{name} = {_toml(value)} must be {_ARTICLE[origin]}.")
+        raise LightMError(f"{name} = {_shown(value)} must be {_ARTICLE[origin]}.")
     if meta.get("choices") and value not in meta["choices"]:
-        raise LightMError(f"{name} = {_toml(value)} is not known. {suggest(value, meta['choices'])}")
+        raise LightMError(f"{name} = {_shown(value)} is not known. {suggest(value, meta['choices'])}")
     for bound, fine, words in (
         ("low", lambda v, b: v >= b, "at least"),
         ("above", lambda v, b: v > b, "more than"),
         ("high", lambda v, b: v <= b, "at most"),
+        ("below", lambda v, b: v < b, "less than"),
     ):  # a NaN fails each of them
         if meta.get(bound) is not None and not fine(value, meta[bound]):
-            raise LightMError(f"{name} = {_toml(value)} must be {words} {meta[bound]}.")
-    if origin is float and not value < float("inf"):
-        raise LightMError(f"{name} = {_toml(value)} must be finite.")
+            raise LightMError(f"{name} = {_shown(value)} must be {words} {meta[bound]}.")
     return dict(value) if origin is dict else value
 
 
@@ -298,23 +318,28 @@ def _flatten(table: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[s
             yield prefix + key, value
 
 
-def _shown(flat: dict[str, Any], key: str) -> str:
-    return _toml(flat[key]) if key in flat else "unset"
+def _shown(value: Any) -> str:
+    """A value as a recipe writes it, on one line."""
+    return str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _key(key: str) -> str:
-    bare = key and all(c.isascii() and (c.isalnum() or c in "-_") for c in key)
-    return key if bare else _toml(key)
-
-
-def _toml(value: Any) -> str:
-    """One TOML value. A JSON string is a TOML basic string (but for DEL), and Python writes floats as TOML does."""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+def _check_options(section: str, value: Any, key: str = "") -> None:
+    """LightMError for what no data set and no network can use; what each of them knows, it checks itself."""
+    where = f"{section}.{key}" if key else section
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in sorted(value.items())) + "}"
-    return repr(value)
+        if "name" in value:
+            raise LightMError(f"{where}: name has its place in [{section.partition('.')[0]}] itself.")
+        for inner, content in value.items():
+            _check_options(section, content, f"{key}.{inner}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for content in value:
+            _check_options(section, content, key)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        high = SEED if key.endswith("seed") else 8192 if section == "model.options" or "size" in key else 10**6
+        if abs(value) > high:
+            raise LightMError(f"{where} = {value:.3g} is more than can be computed; give at most {high}.")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise LightMError(f"{where} = {value} must be finite.")
+    elif not isinstance(value, str | bool):
+        raise LightMError(f"{where} = {_shown(value)} must be a number, text, true or false, or a list of these.")

@@ -4,6 +4,7 @@ None of it changes the network's parameters or their names, so a checkpoint know
 """
 
 import os
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from lightm.errors import LightMError
 from lightm.kernels import upsample
+from lightm.provenance import total_memory
 from lightm.training.config import Config, TrainConfig
+from lightm.training.task import Task, build_network
 
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
@@ -33,17 +36,17 @@ BLOCKS = {
 COARSE = {"lightm.models.released": ("MambaBlock",)}
 
 
-def recompute_blocks(net: nn.Module) -> list[str]:
+def recompute_blocks(net: nn.Module, blocks: Mapping[str, tuple[str, ...]] = BLOCKS) -> list[str]:
     """Gradient checkpointing: keep only the inputs of the network's blocks, and run a block again in the backward pass.
 
-    The results are the same bits: random numbers, dropout's, are drawn again as they were. Returns the blocks' names;
-    LightMError if the network has none that are known.
+    The results are the same bits: random numbers, dropout's, are drawn again as they were. blocks: module -> names of
+    classes in it. Returns the names of the blocks that were found; LightMError if there are none.
     """
     found: list[str] = []
     for name, module in net.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer in found)
-        coarse = _is_one(module, COARSE) and not any(_is_one(inner, BLOCKS) for inner in module.modules())
-        if not inside and (coarse or _is_one(module, BLOCKS)):
+        coarse = _is_one(module, COARSE) and not any(_is_one(inner, blocks) for inner in module.modules())
+        if not inside and (coarse or _is_one(module, blocks)):
             _recompute(module)
             found.append(name)
     if not found:
@@ -54,7 +57,7 @@ def recompute_blocks(net: nn.Module) -> list[str]:
     return found
 
 
-def _is_one(module: nn.Module, classes: dict[str, tuple[str, ...]]) -> bool:
+def _is_one(module: nn.Module, classes: Mapping[str, tuple[str, ...]]) -> bool:
     return type(module).__name__ in classes.get(type(module).__module__, ())
 
 
@@ -67,6 +70,44 @@ def _recompute(block: nn.Module) -> None:
         return forward(*args, **options)
 
     block.forward = recomputing
+
+
+def try_network(net: nn.Module, config: Config, task: Task, cases: int) -> None:
+    """Run one blank image through `net`, on its device: what it can't take is known before any data is read.
+
+    LightMError if it can't take images of this size, or if `cases` of them, or one with its largest feature map, need
+    more memory than the machine has.
+    """
+    device, size = next(net.parameters()).device, config.data.size
+    image = torch.empty(1, task.in_channels, *size, device="meta")
+    largest = 0
+
+    def see(module: nn.Module, args: object, out: object) -> None:
+        nonlocal largest
+        if isinstance(out, Tensor):
+            largest = max(largest, out.numel())
+
+    try:
+        with torch.no_grad():
+            with torch.device("meta"):  # shapes only: no memory, no arithmetic
+                shapes = build_network(config, task).eval()
+            for module in shapes.modules():
+                module.register_forward_hook(see)
+            shapes(image)
+            for needed, what in (((cases + 1) * image.numel(), f"{cases} cases"), (largest, "one image")):
+                if 4 * needed > total_memory(device):
+                    raise LightMError(
+                        f"data.size = {list(size)}: {what} need {4 * needed / 1e9:.0f} GB and this machine has "
+                        f"{total_memory(device) / 1e9:.0f} GB; lower data.size."
+                    )
+            net.eval()(torch.zeros(image.shape, device=device))
+    except (LightMError, NotImplementedError):
+        raise
+    except (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+        if "memory" in str(error):
+            raise
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise LightMError(f"{config.model.name} can't take images of {list(size)}: {first}") from error
 
 
 def prepare_network(net: nn.Module, config: Config) -> nn.Module:

@@ -19,14 +19,14 @@ class StopRequests:
     """
 
     def __init__(self, announce: Callable[[], None], deadline: float | None = None):
-        self._asked, self._deadline = False, deadline
+        self._asked, self.deadline = False, deadline
         self._announce = announce
         self._before: dict[int, object] = {}
 
     @property
     def asked(self) -> bool:
         """Whether to stop now."""
-        return self._asked or (self._deadline is not None and time.monotonic() >= self._deadline)
+        return self._asked or (self.deadline is not None and time.monotonic() >= self.deadline)
 
     def __enter__(self) -> "StopRequests":
         if threading.current_thread() is threading.main_thread():

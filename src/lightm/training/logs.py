@@ -31,24 +31,33 @@ SCALARS = {
     "val_loss": "loss/validation",
     "val_dsc": "score/DSC",
     "val_iou": "score/IoU",
-    "lr": "course/learning rate",
-    "seconds": "course/seconds an epoch",
-    "images_per_second": "course/images a second",
+    "lr": "schedule/learning rate",
+    "seconds": "schedule/seconds per epoch",
+    "images_per_second": "schedule/images per second",
 }
-_told = False
+_announced = False
 
 
 class Progress:
-    """A bar on a terminal, one line an epoch elsewhere, nothing when `quiet`; with the time left and peak memory."""
+    """A bar on a terminal, one line per epoch elsewhere, nothing when `quiet`; with the time left and peak memory."""
 
-    def __init__(self, iterations: int, done: int, quiet: bool):
-        self.iterations, self.first, self.began = iterations, done, time.monotonic()
+    def __init__(self, iterations: int, quiet: bool):
+        self.iterations, self.quiet = iterations, quiet
         self.lines = not quiet and not sys.stderr.isatty()
-        self.bar = tqdm(total=iterations, initial=done, unit="it", disable=quiet or self.lines, dynamic_ncols=True)
+        self.first, self.began = 0, time.monotonic()
+        self.bar: tqdm | None = None
+
+    def start(self, done: int) -> None:
+        """The training begins, with that many iterations behind it."""
+        self.first, self.began = done, time.monotonic()
+        if not self.quiet and not self.lines:
+            self.bar = tqdm(total=self.iterations, initial=done, unit="it", dynamic_ncols=True)
 
     def step(self, epoch: int, epochs: int, loss: float) -> None:
-        self.bar.set_description(f"epoch {epoch}/{epochs} loss {loss:.4f}", refresh=False)
-        self.bar.update()
+        """One iteration is done."""
+        if self.bar is not None:
+            self.bar.set_description(f"epoch {epoch}/{epochs} loss {loss:.4f}", refresh=False)
+            self.bar.update()
 
     def epoch(self, row: Row, epochs: int, peak_bytes: int) -> None:
         """One epoch is done; peak_bytes: most memory so far, the GPU's or else the process's."""
@@ -59,25 +68,28 @@ class Progress:
             left = rate * (self.iterations - row["iteration"])
             line += f"  {row['seconds']:.0f} s, {tqdm.format_interval(left)} left"
         if self.lines or score:
-            self.say(f"{line}  {peak_bytes / 1e9:.1f} GB")
+            self.message(f"{line}  {peak_bytes / 1e9:.1f} GB")
 
-    def say(self, text: str) -> None:
-        if self.lines or not self.bar.disable:
+    def message(self, text: str) -> None:
+        """A line of text, above the bar if there is one."""
+        if not self.quiet:
             tqdm.write(text, file=sys.stderr)
             sys.stderr.flush()
 
     def close(self) -> None:
-        self.bar.close()
+        """Leave the terminal to others."""
+        if self.bar is not None:
+            self.bar.close()
 
 
-class Counting:
-    """`what 12/141`: a bar on a terminal that goes when all is counted, elsewhere a line every half minute.
+class CaseProgress:
+    """`what 12/141`: a bar on a terminal that goes when all cases are done, elsewhere a line every half minute.
 
     Called with (done, total).
     """
 
     def __init__(self, what: str, quiet: bool = False):
-        self.what, self.quiet, self.told = what, quiet, time.monotonic()
+        self.what, self.quiet, self.last = what, quiet, time.monotonic()
         self.bar: tqdm | None = None
 
     def __call__(self, done: int, total: int) -> None:
@@ -88,8 +100,8 @@ class Counting:
             self.bar.update(done - self.bar.n)
             if done == total:
                 self.bar.close()
-        elif time.monotonic() - self.told > 30:
-            self.told = time.monotonic()
+        elif time.monotonic() - self.last > 30:
+            self.last = time.monotonic()
             print(f"{self.what} {done}/{total}", file=sys.stderr, flush=True)
 
 
@@ -140,27 +152,28 @@ def draw_training(figure: "Figure", rows: Sequence[Row], epochs: int = 0) -> Non
 
 
 class TensorBoardLog:
-    """Scalars by epoch in `folder`. It starts from `rows`, all that is known so far, and replaces what was there.
+    """Scalars by epoch in `folder`, which is replaced. Without the package tensorboard a line says so once.
 
-    folder None: nothing is written (all processes but the first). So a run that was killed and goes on has each epoch
-    once, whatever was or wasn't written when it died. Without the package tensorboard nothing is written, and a line
-    says so once.
+    folder None: nothing is written (all processes but the first).
     """
 
-    def __init__(self, folder: Path | None, rows: list[Row]):
-        self.writer = None
-        if folder is None:
+    def __init__(self, folder: Path | None):
+        self.folder, self.writer = folder, None
+
+    def start(self, rows: list[Row]) -> None:
+        """Write all that is known so far: each epoch once, whatever was or wasn't written by a process that died."""
+        if self.folder is None:
             return
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            global _told
-            if not _told:
+            global _announced
+            if not _announced:
                 logging.getLogger("lightm").info("No TensorBoard log is written: `pip install tensorboard` for one.")
-            _told = True
+            _announced = True
             return
-        shutil.rmtree(folder, ignore_errors=True)
-        self.writer = SummaryWriter(folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.writer = SummaryWriter(self.folder)
         moment = time.time() - sum(row["seconds"] for row in rows)
         for row in rows:
             moment += row["seconds"]
@@ -174,6 +187,7 @@ class TensorBoardLog:
             self.writer.flush()
 
     def close(self) -> None:
+        """Nothing more will be written."""
         if self.writer:
             self.writer.close()
 

@@ -1,5 +1,8 @@
 """Cross entropy plus Dice, "a simple combination" (the paper, Section 3.1), the latter MONAI's."""
 
+import math
+from collections.abc import Sequence
+
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,6 +12,22 @@ from lightm.errors import LightMError
 
 class NonFiniteLoss(LightMError):
     """Loss or gradient is NaN or infinite; the weights were not updated with it."""
+
+
+def check_finite(values: Sequence[float], cases: Sequence[Sequence[str]], iteration: int, epoch: int) -> None:
+    """values: the loss of each part of a batch and then the norm of the gradient. cases: those of each part.
+
+    iteration, epoch: counted from 0. NonFiniteLoss, naming the cases, unless all values are finite.
+    """
+    everything = [case for part in cases for case in part]
+    named = [("The loss is", part) for part in cases] + [("The gradient's norm is", everything)]
+    for value, (what, suspects) in zip(values, named, strict=True):
+        if not math.isfinite(value):
+            raise NonFiniteLoss(
+                f"{what} {value} at iteration {iteration + 1} (epoch {epoch + 1}), with the cases "
+                f"{', '.join(suspects)}; the weights were not updated. Look at these images, or lower optim.lr, or set "
+                "optim.clip = 1."
+            )
 
 
 class DiceCrossEntropy(nn.Module):

@@ -35,6 +35,6 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimi
 
 
 def learning_rate(iteration: int, iterations: int, config: OptimConfig) -> float:
-    """The poly course: linear warm-up, then lr * (1 - iteration / iterations) ** power; iteration counts from 0."""
+    """The poly schedule: linear warm-up, then lr * (1 - iteration / iterations) ** power; iteration counts from 0."""
     warm = min(1.0, (iteration + 1) / (config.warmup + 1))
     return config.lr * warm * (1 - iteration / iterations) ** config.power

@@ -6,9 +6,13 @@ checkpoint draws what it would have drawn anyway.
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
+
+from lightm.errors import LightMError
+from lightm.training.config import TrainConfig
 
 # Case, epoch, and how often that case was drawn in that epoch before: what a variant of the case is a function of.
 Draw = tuple[int, int, int]
@@ -33,6 +37,34 @@ def epoch_batches(
         return draws[start : start + size]
 
     return [[share(step, part) for part in range(parts)] for step in range(steps)]
+
+
+def draws_to_come(
+    train: TrainConfig, cases: int, steps: int, epoch: int, step: int, rank: int, world: int
+) -> Iterator[list[Draw]]:
+    """What process `rank` of `world` draws from an iteration (`step` of an `epoch`) to the end, part by part."""
+    for e in range(epoch, train.epochs):
+        batches = epoch_batches(
+            cases, train.batch_size, train.accumulate, steps, seed=train.seed, epoch=e, rank=rank, world=world
+        )
+        for parts in batches[step if e == epoch else 0 :]:
+            yield from parts
+
+
+def iterations_per_epoch(train: TrainConfig, cases: int, processes: int) -> int:
+    """Optimiser steps of an epoch; LightMError if the batches of a recipe can't be made or shared by the processes."""
+    shares = train.accumulate * processes
+    if train.batch_size % shares:
+        raise LightMError(
+            f"train.batch_size = {train.batch_size} can't be shared by {shares} = accumulate x processes; "
+            f"use {math.ceil(train.batch_size / shares) * shares}."
+        )
+    steps = train.iterations_per_epoch or cases // train.batch_size
+    if not steps:
+        raise LightMError(
+            f"train.batch_size = {train.batch_size} is more than the {cases} cases to train on; lower it."
+        )
+    return steps
 
 
 def seed_iteration(seed: int, iteration: int, rank: int = 0) -> None:

@@ -16,7 +16,7 @@ from lightm.provenance import environment
 from lightm.scan import choose_backend
 from lightm.training.checkpoint import Position
 from lightm.training.config import Config, config_from_dict, config_hash
-from lightm.training.task import Task
+from lightm.training.task import RunData
 
 SCHEMA = 1
 
@@ -41,31 +41,35 @@ _SHAPE: dict[str, Any] = {
     },
     "model": {"name": str, "params": int, "scan": str},
     "environment": {"versions": dict, "hardware": dict, "git": dict},
-    "cost": {"wall_seconds": float, "peak_memory_bytes": int, "device": str, "processes": int, "sittings": int},
-    "curve": list,  # one row an epoch, the columns of log.csv
+    "cost": {"wall_seconds": float, "peak_memory_bytes": int, "device": str, "processes": int},
+    "curve": list,  # one row per epoch, the columns of log.csv
     "best": {"epoch": int, "val_dsc": float},
     "test": _EVALUATION,
 }
 
 
 # What newer records hold besides; looked at where it is there.
-_SINCE: dict[str, Any] = {"cost": {"seconds_per_epoch": float, "images_per_second": float}, "data": {"packed": dict}}
+_SINCE: dict[str, Any] = {
+    "cost": {"seconds_per_epoch": float, "images_per_second": float, "sessions": int},
+    "data": {"packed": dict},
+}
 
 
 def run_record(
     config: Config,
-    task: Task,
+    data: RunData,
     identity: dict[str, str],
     net: nn.Module,
-    device: torch.device,
-    processes: int,
     position: Position,
+    start: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Recipe, data, network, environment, cost and curve of a run that has reached its end.
 
-    identity: the hashes of split and data set. cost.seconds_per_epoch counts training and validation,
-    cost.images_per_second the training alone, loading included: medians over the epochs.
+    identity: hashes of the data (`RunData.identity`). start: whose weights it began with; None: new ones.
+    cost.seconds_per_epoch counts training and validation, cost.images_per_second the training alone, loading included:
+    medians over the epochs.
     """
+    device = next(net.parameters()).device
     asked = config.model.options.get("scan_backend", "auto")
     rows = position.rows
     return {
@@ -76,15 +80,15 @@ def run_record(
         "config_sha256": config.sha256,
         "seed": config.train.seed,
         "data": {
-            "name": task.dataset.name,
-            "synthetic": task.dataset.synthetic,
-            "source": task.dataset.source,
-            "classes": list(task.dataset.classes),
+            "name": data.dataset.name,
+            "synthetic": data.dataset.synthetic,
+            "source": data.dataset.source,
+            "classes": list(data.dataset.classes),
             "fingerprint": identity["data set"],
-            "split_sha256": task.split.sha256,
-            "cases": {part: len(task.cases(part)) for part in ("train", "val", "test")},
+            "split_sha256": data.split.sha256,
+            "cases": {part: len(data.cases(part)) for part in ("train", "val", "test")},
         }
-        | ({"packed": task.dataset.packed} if task.dataset.packed else {}),
+        | ({"packed": data.dataset.packed} if data.dataset.packed else {}),
         "model": {
             "name": config.model.name,
             "params": sum(p.numel() for p in net.parameters()),
@@ -97,12 +101,13 @@ def run_record(
             "images_per_second": statistics.median(row["images_per_second"] for row in rows),
             "peak_memory_bytes": position.peak_memory_bytes,
             "device": device.type,
-            "processes": processes,
-            "sittings": position.sittings,
+            "processes": position.sessions[-1]["processes"],
+            "sessions": len(position.sessions),
         },
+        "sessions": position.sessions,
         "curve": rows,
         "best": position.best,
-    }
+    } | ({"start": start} if start else {})
 
 
 def check_record(record: Any, where: str = "the record") -> dict[str, Any]:
@@ -127,6 +132,9 @@ def load_record(path: str | Path) -> dict[str, Any]:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LightMError(f"Can't read the record {path}: {getattr(error, 'strerror', None) or error}.") from error
+    cost = record.get("cost") if isinstance(record, dict) else None
+    if isinstance(cost, dict) and "sittings" in cost:
+        cost["sessions"] = cost.pop("sittings")  # their name in older records
     return check_record(record, str(path))
 
 

@@ -7,45 +7,45 @@ checkpoint, and all randomness is a function of the position (`lightm.training.r
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
-from lightm.data.base import Dataset
 from lightm.data.loading import load_batches, worker_count
+from lightm.data.splits import save_split
 from lightm.errors import LightMError
 from lightm.files import clear_leftovers
 from lightm.provenance import peak_memory
-from lightm.training.checkpoint import (
-    Position,
-    find_checkpoint,
-    load_model,
-    load_optimizer,
-    load_state,
-    save_checkpoint,
-)
-from lightm.training.config import Config, config_from_dict
+from lightm.training import checkpoint, run_folder
+from lightm.training.checkpoint import Position
+from lightm.training.config import Config
 from lightm.training.evaluation import autocast, evaluate
-from lightm.training.execution import keep_gradient_layout, prepare_network, set_determinism, to_device
+from lightm.training.execution import keep_gradient_layout, prepare_network, set_determinism, to_device, try_network
 from lightm.training.interrupts import Interrupted, StopRequests
-from lightm.training.logs import Counting, Progress, Row, TensorBoardLog, draw_curves, write_log
-from lightm.training.losses import DiceCrossEntropy, NonFiniteLoss
+from lightm.training.logs import CaseProgress, Progress, Row, TensorBoardLog, draw_curves, write_log
+from lightm.training.losses import DiceCrossEntropy, check_finite
 from lightm.training.metrics import merit
 from lightm.training.optim import build_optimizer, learning_rate
-from lightm.training.randomness import Draw, epoch_batches, seed_iteration
+from lightm.training.randomness import Draw, draws_to_come, iterations_per_epoch, seed_iteration
 from lightm.training.record import load_record, run_record, save_record
-from lightm.training.task import RECORD_FILE, TENSORBOARD_FOLDER, create_run, load_task
+from lightm.training.session import CoreWatch, describe, start_processes, warn_of_changes
+from lightm.training.task import build_network, check_same_data, load_data
+
+Part = tuple[list[Draw], tuple[Tensor, Tensor]]  # of a batch: what was drawn; images (B, C, *S), labels (B, *S)
 
 
 class Trainer:
     """`Trainer(config, out).fit()` trains the network of a recipe and returns the record of the run.
 
     out: the run folder to make; with resume=True the one to go on in, under the very same recipe, data and split.
+    start_from: another run's folder, whose best weights are where this run begins.
+    on_iteration(number): called before each iteration, which are counted from 1 over the whole run; what it raises
+    ends the training without a further checkpoint, as a kill would.
     on_epoch(epoch, row): called after each epoch with its row of the log (a live curve in a notebook).
     quiet: no progress is shown.
     deadline: on the clock of `time.monotonic`; past it the run saves a checkpoint and raises Interrupted.
@@ -57,157 +57,130 @@ class Trainer:
         config: Config,
         out: str | Path,
         resume: bool = False,
+        start_from: str | Path | None = None,
+        on_iteration: Callable[[int], None] | None = None,
         on_epoch: Callable[[int, Row], None] | None = None,
         quiet: bool = False,
         deadline: float | None = None,
     ):
-        self.config, self.out, self.on_epoch, self.deadline = config, Path(out), on_epoch, deadline
-        self.checkpoint = self._checked_folder(resume)
+        self.config, self.out = config.located(), Path(out)
+        self.on_iteration, self.on_epoch = on_iteration, on_epoch
+        self.resumed = run_folder.state_to_resume(self.out, config) if resume else None
+        if not resume:
+            run_folder.check_free(self.out)
         set_determinism(config.train.deterministic)
-        # Precision is the run's own matter (`autocast`), whatever `accelerate launch` was configured to.
-        self.accelerator = Accelerator(mixed_precision="no")
-        self.device = self.accelerator.device
-        self.quiet = quiet or not self.accelerator.is_main_process
-        self.task = load_task(config)
-        self.steps = self._steps()
-        self.identity = {"split": self.task.split.sha256, "data set": self.task.dataset.fingerprint()}
+        self.accelerator = start_processes()
+        self.device, self.first_process = self.accelerator.device, self.accelerator.is_main_process
+        self.data = load_data(self.config)
+        self.task = self.data.task
+        processes, cases = self.accelerator.num_processes, self.data.cases("train")
+        self.steps = iterations_per_epoch(config.train, len(cases), processes)
 
         torch.manual_seed(config.train.seed)
-        self.net = self.task.model().to(self.device)
-        self._try_network()
+        self.net = build_network(config, self.task).to(self.device)
+        try_network(self.net, config, self.task, len(cases))
+        self.start = run_folder.take_weights(start_from, self.net, self.task) if start_from else None
         self.model = prepare_network(self.net, config)  # called in training; `net` holds the weights
         self.optimizer = build_optimizer(self.net, config.optim)
         self.loss = DiceCrossEntropy()
+
+        self.quiet = quiet or not self.first_process
+        self.train_data = self.data.load("train", self._case_progress("reading the training cases"), augment=True)
+        self.val_data = self.data.load("val", self._case_progress("reading the validation cases"))
+        self.identity = self.data.identity(self.train_data, self.val_data)
         self.position = Position()
-        if self.checkpoint:
-            self._restore(self.checkpoint)
-        self.train_data = self.task.data("train", self._counting("reading the training cases"), augment=True)
-        self.val_data = self.task.data("val", self._counting("reading the validation cases"))
-        if self.accelerator.num_processes > 1:
+        if self.resumed:
+            self._restore(self.resumed)
+        if processes > 1:
             keep_gradient_layout(self.net)
         self.model = self.accelerator.prepare_model(self.model)
 
-    # ---- before the first iteration -------------------------------------------------------------------------------
+        self.session = describe(self.accelerator)
+        self.cores = CoreWatch(torch.get_num_threads() if self.device.type == "cpu" else 1)
+        self.progress = Progress(config.train.epochs * self.steps, self.quiet)
+        stopping = "stopping after this iteration, with a checkpoint …"
+        self.stop = StopRequests(lambda: self.progress.message(stopping), deadline)
+        self.tensorboard = TensorBoardLog(self.out / run_folder.TENSORBOARD_FOLDER if self.first_process else None)
+        self.clock = time.monotonic()  # up to here the run's time has been added up
 
-    def _checked_folder(self, resume: bool) -> Path | None:
-        """The checkpoint to go on from, or None for a new run; its state is then in `self.state`."""
-        if resume:
-            found = find_checkpoint(self.out / "last")
-            if not found:
-                raise LightMError(f"There is nothing to resume in {self.out}; leave out --resume to start there.")
-            self.state = load_state(found)
-            if changed := self.config.difference(config_from_dict(self.state["config"])):
-                raise LightMError(f"Can't resume {self.out} with another recipe than its own: {changed}.")
-            return found
-        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise LightMError(
-                f"{self.out} exists already; go on in it with --resume, or choose another folder by --out."
-            )
-        return None
-
-    def _steps(self) -> int:
-        """Iterations of an epoch."""
-        train, cases = self.config.train, len(self.task.split.train)
-        shares = train.accumulate * self.accelerator.num_processes
-        if train.batch_size % shares:
-            raise LightMError(
-                f"train.batch_size = {train.batch_size} can't be shared by {shares} = accumulate x processes; "
-                f"use {math.ceil(train.batch_size / shares) * shares}."
-            )
-        steps = train.iterations_per_epoch or cases // train.batch_size
-        if not steps:
-            raise LightMError(
-                f"train.batch_size = {train.batch_size} is more than the {cases} cases to train on; lower it."
-            )
-        return steps
-
-    def _try_network(self) -> None:
-        """One blank image: a size that the network can't take is known before the data is read."""
-        image = torch.zeros(1, self.task.dataset.in_channels, *self.config.data.size, device=self.device)
-        with torch.no_grad():
-            self.net.eval()(image)
-
-    def _restore(self, folder: Path) -> None:
-        state = self.state
-        for what, now in self.identity.items():
-            before = state["identity"][what]
-            if before != now:
-                raise LightMError(f"Can't resume {self.out}: its {what} was {before:.12} (hash) and is {now:.12} now.")
-        load_model(folder, self.net)
-        load_optimizer(folder, state, self.net, self.optimizer)
-        self.position = Position(**state["position"])
+    def _restore(self, state: dict[str, Any]) -> None:
+        check_same_data(self.out, state["identity"], self.identity)
+        folder = checkpoint.find_checkpoint(self.out / "last")
+        checkpoint.load_model(folder, self.net)
+        with checkpoint.reading(folder):
+            checkpoint.load_optimizer(folder, state, self.net, self.optimizer)
+            self.position = Position.read(state["position"])
+        self.start = state.get("start")
 
     # ---- the run --------------------------------------------------------------------------------------------------
 
     def fit(self) -> dict[str, Any]:
         """Train from where the run stands to its end, score the best checkpoint on the test cases, write the record."""
-        if (self.out / RECORD_FILE).exists():
-            return load_record(self.out / RECORD_FILE)
-        self.train()
-        record = self._finish()
-        self.progress.close()
-        return record
+        if (self.out / run_folder.RECORD_FILE).exists():
+            return load_record(self.out / run_folder.RECORD_FILE)
+        with self._run_folder():
+            self._train()
+            return self._finish()
 
     def train(self) -> None:
         """The training alone, with its validations: the test cases are neither read nor scored."""
-        self.began = time.monotonic()
-        self.position.sittings += 1
-        epochs = self.config.train.epochs
-        if not self.checkpoint and self.accelerator.is_main_process:
-            create_run(self.out, self.config, self.task.split, lambda folder: self._save(folder / "last"))
-        if self.checkpoint and self.accelerator.is_main_process:
-            clear_leftovers(self.out)
-        self.accelerator.wait_for_everyone()
-        done = self.position.epoch * self.steps + self.position.step
-        self.progress = Progress(epochs * self.steps, done, self.quiet)
-        folder = self.out / TENSORBOARD_FOLDER if self.accelerator.is_main_process else None
-        tell = "stopping after this iteration, with a checkpoint …"
-        with (
-            StopRequests(lambda: self.progress.say(tell), self.deadline) as self.stop,
-            closing(TensorBoardLog(folder, self.position.rows)) as self.tensorboard,
-        ):
-            workers = worker_count(self.config.train.workers, self.device, self.accelerator.num_processes)
-            batches = load_batches(self.train_data, self._draws_to_come(), workers, self.device.type == "cuda")
-            while self.position.epoch < epochs:
-                self._train_epoch(batches)
+        with self._run_folder():
+            self._train()
+
+    @contextmanager
+    def _run_folder(self) -> Iterator[None]:
+        """Within this block the run folder is there, and no other trainer works in it."""
+        self.clock = time.monotonic()
+        if self.position.sessions:
+            warn_of_changes(self.position.sessions[-1], self.session)
+        self.position.sessions.append(self.session)
+        self.accelerator.wait_for_everyone()  # each has seen that the folder is free
+        if self.first_process and not self.resumed:
+            run_folder.create_run(self.out, self.config, self.data.split, lambda folder: self._save(folder / "last"))
+        with run_folder.locked(self.out) if self.first_process else nullcontext():
+            if self.first_process and self.resumed:
+                if checkpoint.load_state(checkpoint.find_checkpoint(self.out / "last")) != self.resumed:
+                    raise LightMError(f"{self.out} was trained in meanwhile; start this command again.")
+                clear_leftovers(self.out)
+                save_split(self.data.split, self.out / run_folder.SPLIT_FILE)
+            self.accelerator.wait_for_everyone()
+            try:
+                yield
+            finally:
+                self.progress.close()
+
+    def _train(self) -> None:
+        position, train = self.position, self.config.train
+        self.progress.start(position.epoch * self.steps + position.step)
+        with self.stop, closing(self.tensorboard):
+            self.tensorboard.start(position.rows)
+            batches = self._batches()
+            while position.epoch < train.epochs:
+                self.model.train()
+                while position.step < self.steps:
+                    started = time.monotonic()
+                    if self.on_iteration:
+                        self.on_iteration(position.epoch * self.steps + position.step + 1)
+                    loss = self._iteration([next(batches) for _ in range(train.accumulate)])
+                    position.step += 1
+                    position.loss_sum += loss
+                    position.epoch_seconds += time.monotonic() - started
+                    self.progress.step(position.epoch + 1, train.epochs, position.loss_sum / position.step)
+                    self.cores.look()
+                    if self._anywhere(self.stop.asked):
+                        self._pause()
                 self._close_epoch()
-            del batches  # and with it the workers
 
-    def _draws(self, epoch: int) -> list[list[list[Draw]]]:
-        """What this process draws in an epoch: the parts of the batch of each iteration."""
-        train = self.config.train
-        return epoch_batches(
-            len(self.train_data),
-            train.batch_size,
-            train.accumulate,
-            self.steps,
-            seed=train.seed,
-            epoch=epoch,
-            rank=self.accelerator.process_index,
-            world=self.accelerator.num_processes,
-        )
+    def _batches(self) -> Iterator[Part]:
+        """The parts of all batches from where the run stands to its end: what is drawn, with its images and labels."""
+        train, position, cases = self.config.train, self.position, len(self.train_data)
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        draws = draws_to_come(train, cases, self.steps, position.epoch, position.step, rank, world)
+        ahead, along = tee(draws)  # workers are ahead of the training
+        workers = worker_count(train.workers, self.device, world)
+        return zip(along, load_batches(self.train_data, ahead, workers, self.device.type == "cuda"), strict=True)
 
-    def _draws_to_come(self) -> Iterator[list[Draw]]:
-        """The same from where the run stands to its end, part by part: workers go ahead of the training by it."""
-        start, step = self.position.epoch, self.position.step
-        for epoch in range(start, self.config.train.epochs):
-            for parts in self._draws(epoch)[step if epoch == start else 0 :]:
-                yield from parts
-
-    def _train_epoch(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
-        position, epochs = self.position, self.config.train.epochs
-        self.model.train()
-        for parts in self._draws(position.epoch)[position.step :]:
-            started = time.monotonic()
-            loss = self._iteration([(draws, next(batches)) for draws in parts])
-            position.step += 1
-            position.loss_sum += loss
-            position.epoch_seconds += time.monotonic() - started
-            self.progress.step(position.epoch + 1, epochs, position.loss_sum / position.step)
-            if self._anywhere(self.stop.asked):
-                self._pause()
-
-    def _iteration(self, parts: list[tuple[Sequence[Draw], tuple[Tensor, Tensor]]]) -> float:
+    def _iteration(self, parts: list[Part]) -> float:
         """One optimiser step over all parts of a batch; returns its mean loss over all processes."""
         iteration = self.position.epoch * self.steps + self.position.step
         optim, train = self.config.optim, self.config.train
@@ -224,27 +197,12 @@ class Trainer:
             losses.append(loss.detach())
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), optim.clip or math.inf)
         # The one moment at which the CPU waits for a GPU. Nothing is updated with what is not finite.
-        self._check_finite(torch.stack([*losses, norm.to(losses[0].dtype)]).tolist(), [d for d, _ in parts], iteration)
+        cases = [[self.train_data.case_ids[case] for case, _, _ in draws] for draws, _ in parts]
+        check_finite(torch.stack([*losses, norm.to(losses[0].dtype)]).tolist(), cases, iteration, self.position.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(iteration, self.steps * train.epochs, optim)
         self.optimizer.step()
         return self.accelerator.reduce(torch.stack(losses).sum(), "mean").item()
-
-    def _check_finite(self, values: list[float], parts: list[Sequence[Draw]], iteration: int) -> None:
-        """values: the loss of each part, and the norm of the gradient."""
-        *losses, norm = values
-        for loss, draws in zip(losses, parts, strict=True):
-            if not math.isfinite(loss):
-                raise self._non_finite(f"The loss is {loss}", [draws], iteration)
-        if not math.isfinite(norm):
-            raise self._non_finite(f"The gradient's norm is {norm}", parts, iteration)
-
-    def _non_finite(self, what: str, parts: list[Sequence[Draw]], iteration: int) -> NonFiniteLoss:
-        cases = ", ".join(self.train_data.case_ids[case] for draws in parts for case, _, _ in draws)
-        return NonFiniteLoss(
-            f"{what} at iteration {iteration + 1} (epoch {self.position.epoch + 1}), with the cases {cases}; the "
-            "weights were not updated. Look at these images, or lower optim.lr, or set optim.clip = 1."
-        )
 
     def _close_epoch(self) -> None:
         """Validate, log, checkpoint. The best one first: if the process dies between the two, this is done again."""
@@ -252,8 +210,7 @@ class Trainer:
         epoch, started = position.epoch + 1, time.monotonic()
         scores, native, val_loss = None, None, None
         if epoch == 1 or epoch % train.validate_every == 0 or epoch == train.epochs:
-            options = self._evaluation() | {"native": self._native()}
-            scores, native, val_loss = evaluate(self.net, self.val_data, loss=self.loss, **options)
+            scores, native, val_loss = evaluate(self.net, self.val_data, loss=self.loss, **self._evaluation())
             if self._anywhere(self.stop.asked):
                 self._pause()  # before the row is written: validation runs again
         row: Row = {
@@ -274,7 +231,8 @@ class Trainer:
             position.best = {key: row[key] for key in ("epoch", "val_dsc", "val_dsc_native", "val_loss")}
             self._save(self.out / "best", resumable=False)
         self._save(self.out / "last")
-        self._write_log()
+        if self.first_process:
+            write_log(position.rows, self.out / "log.csv")
         self.tensorboard.epoch(row)
         self.progress.epoch(row, train.epochs, position.peak_memory_bytes)
         if self.on_epoch:
@@ -282,42 +240,41 @@ class Trainer:
 
     def _pause(self) -> None:
         self._save(self.out / "last")
-        self.progress.close()
         raise Interrupted(f"Stopped at iteration {self.position.epoch * self.steps + self.position.step}.")
 
     def _finish(self) -> dict[str, Any]:
         """Score the best checkpoint on the held-out test cases, once, and write what was measured."""
         self.accelerator.wait_for_everyone()
-        self._write_log()
-        if self.accelerator.is_main_process:
+        checkpoint.load_model(checkpoint.find_checkpoint(self.out / "best"), self.net)
+        epoch, count = self.position.best["epoch"], len(self.data.cases("test"))
+        self.progress.message(f"scoring the {count} test cases with the weights of epoch {epoch}")
+        try:
+            test = self.data.load("test", self._case_progress("reading the test cases"))
+        except LightMError as error:
+            raise LightMError(f"{error} The training is done and kept: after the repair --resume scores it.") from error
+        scores, native, _ = evaluate(self.net, test, progress=self._case_progress("scoring"), **self._evaluation())
+        self._add_time()
+        record = run_record(self.config, self.data, self.identity, self.net, self.position, self.start)
+        record |= {"test": scores} | ({"test_native": native} if native else {})
+        if self.first_process:
+            write_log(self.position.rows, self.out / "log.csv")
             draw_curves(self.position.rows, self.out / "curves.png", self.config.name)
-        load_model(find_checkpoint(self.out / "best"), self.net)
-        epoch = self.position.best["epoch"]
-        self.progress.say(f"scoring the {len(self.task.split.test)} test cases with the weights of epoch {epoch}")
-        test = self.task.data("test", self._counting("reading the test cases"))
-        scoring = self._evaluation() | {"native": self._native(), "progress": self._counting("scoring")}
-        scores, native_scores, _ = evaluate(self.net, test, **scoring)
-        self._clock()
-        record = run_record(
-            self.config, self.task, self.identity, self.net, self.device, self.accelerator.num_processes, self.position
-        )
-        record |= {"test": scores} | ({"test_native": native_scores} if native_scores else {})
-        if self.accelerator.is_main_process:
-            save_record(record, self.out / RECORD_FILE)
+            save_record(record, self.out / run_folder.RECORD_FILE)
         return record
 
     # ---- small parts ----------------------------------------------------------------------------------------------
 
     def _evaluation(self) -> dict[str, Any]:
-        batch_size, precision = self.config.eval.batch_size, self.config.train.precision
-        return {"accelerator": self.accelerator, "batch_size": batch_size, "precision": precision}
+        """How cases are scored: at the training size, and from their files at their own, if the recipe says so."""
+        return {
+            "accelerator": self.accelerator,
+            "batch_size": self.config.eval.batch_size,
+            "precision": self.config.train.precision,
+            "native": self.data.dataset if self.config.eval.native else None,
+        }
 
-    def _native(self) -> Dataset | None:
-        """Where the masks at the cases' own size are read from, if those are scored too."""
-        return self.task.dataset if self.config.eval.native else None
-
-    def _counting(self, what: str) -> Counting:
-        return Counting(what, self.quiet)
+    def _case_progress(self, what: str) -> CaseProgress:
+        return CaseProgress(what, self.quiet)
 
     def _anywhere(self, flag: bool) -> bool:
         """Whether the flag is up in any process; all must leave the loop at the same iteration."""
@@ -325,23 +282,20 @@ class Trainer:
             return flag
         return bool(self.accelerator.reduce(torch.tensor(float(flag), device=self.device), "sum").item())
 
-    def _clock(self) -> None:
+    def _add_time(self) -> None:
         now = time.monotonic()
-        self.position.wall_seconds += now - self.began
+        self.position.wall_seconds += now - self.clock
         self.position.peak_memory_bytes = max(self.position.peak_memory_bytes, peak_memory(self.device))
-        self.began = now
+        self.clock = now
 
     def _save(self, folder: Path, resumable: bool = True) -> None:
-        self._clock()
-        if self.accelerator.is_main_process:
+        self._add_time()
+        if self.first_process:
             state = {
                 "config": self.config.to_dict(),
                 "identity": self.identity,
-                "task": self.task.description(),
+                "task": dataclasses.asdict(self.task),
+                "start": self.start,
                 "position": dataclasses.asdict(self.position),
             }
-            save_checkpoint(folder, state, self.net, self.optimizer if resumable else None)
-
-    def _write_log(self) -> None:
-        if self.accelerator.is_main_process:
-            write_log(self.position.rows, self.out / "log.csv")
+            checkpoint.save_checkpoint(folder, state, self.net, self.optimizer if resumable else None)

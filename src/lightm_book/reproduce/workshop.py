@@ -19,7 +19,7 @@ from lightm.files import write_json
 from lightm.training.checkpoint import find_checkpoint, load_state
 from lightm.training.config import config_from_dict
 from lightm.training.record import load_record
-from lightm.training.task import RECORD_FILE
+from lightm.training.run_folder import RECORD_FILE
 from lightm_book.reproduce.plan import TRAINED, Piece
 
 _PLACES = {"train": "", "tune": "rates", "check": "checks", "bench-scan": "bench", "bench-step": "bench"}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +17,8 @@ from lightm.errors import LightMError
 from lightm.provenance import peak_memory
 from lightm.training.config import load_config
 from lightm.training.record import list_records
-from lightm.training.task import Task
+from lightm.training.task import RunData
+from lightm.training.trainer import Trainer
 from lightm_book import ROOT
 from lightm_book.bench.record import check_bench
 from lightm_book.cli import main
@@ -67,8 +69,8 @@ def test_a_setting_is_chosen_on_validation_cases_alone(plan, tmp_path, monkeypat
     [piece] = load_plan(plan)
     workshop = Workshop(tmp_path / "out", tmp_path / "results")
     asked = []
-    read = Task.data
-    monkeypatch.setattr(Task, "data", lambda task, part, *rest, **o: asked.append(part) or read(task, part, *rest, **o))
+    load = RunData.load
+    monkeypatch.setattr(RunData, "load", lambda self, part, *a, **o: asked.append(part) or load(self, part, *a, **o))
     assert quietly([piece], workshop)
     record = workshop.record(piece)
     assert set(asked) == {"train", "val"} and "test" not in record and "test_native" not in record
@@ -183,18 +185,14 @@ def test_the_rehearsal_takes_every_kind_of_piece_and_every_network_through_the_s
 
 
 def test_a_call_that_runs_out_of_time_leaves_one_run_to_go_on_with(plan, tmp_path, monkeypatch):
-    from lightm.training.trainer import Trainer
-
     pieces, workshop = load_plan(plan), Workshop(tmp_path / "out")
-    original = Trainer._iteration
 
-    def slow(self, parts):
+    def slow(number):
         clock[0] += 12
-        return original(self, parts)
 
     clock = [0.0]  # on which an iteration takes 12 seconds, and nothing else takes any
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_iteration", slow)
+        patch.setattr("lightm.training.trainer.Trainer", partial(Trainer, on_iteration=slow))
         patch.setattr(time, "monotonic", lambda: clock[0])
         assert quietly(pieces, workshop, budget=1.25) is False
     statuses = [workshop.status(piece, {}) for piece in pieces]
@@ -207,7 +205,7 @@ def test_a_call_that_runs_out_of_time_leaves_one_run_to_go_on_with(plan, tmp_pat
     straight = Workshop(tmp_path / "straight")
     quietly(pieces[:1], straight)
     resumed, whole = (json.loads(w.record_path(pieces[0]).read_text()) for w in (workshop, straight))
-    assert resumed["test"] == whole["test"] and resumed["cost"]["sittings"] == 2
+    assert resumed["test"] == whole["test"] and resumed["cost"]["sessions"] == 2
     weights = [w.out / "finished" / pieces[0].name / "best" / "model.safetensors" for w in (workshop, straight)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
@@ -262,8 +260,6 @@ def rewrite(plan, old, new):
 
 def test_a_run_begun_under_another_recipe_is_not_touched(plan, tmp_path, monkeypatch):
     pieces, workshop = load_plan(plan), Workshop(tmp_path / "out")
-    from lightm.training.trainer import Trainer
-
     with cheaply():
         trainer = Trainer(pieces[0].config, workshop.run_folder(pieces[0]), quiet=True, deadline=time.monotonic())
         with pytest.raises(KeyboardInterrupt):
@@ -274,16 +270,13 @@ def test_a_run_begun_under_another_recipe_is_not_touched(plan, tmp_path, monkeyp
 
 
 def test_a_run_that_fails_does_not_keep_the_others_from_being_made(plan, tmp_path, monkeypatch):
-    from lightm.training.trainer import Trainer
+    def full(number):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    original = Trainer._iteration
+    def trainer(config, *args, **options):
+        return Trainer(config, *args, on_iteration=full if config.train.seed == 0 else None, **options)
 
-    def failing(self, parts):
-        if self.config.train.seed == 0:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return original(self, parts)
-
-    monkeypatch.setattr(Trainer, "_iteration", failing)
+    monkeypatch.setattr("lightm.training.trainer.Trainer", trainer)
     pieces, workshop = load_plan(plan), Workshop(tmp_path / "out")
     with pytest.raises(LightMError, match=r"^tiny-lightm-unet-0 failed: CUDA out of memory\.$"):
         quietly(pieces, workshop)

@@ -43,9 +43,8 @@ def measured(claim: Claim, evidence: Evidence, table: int, row: str) -> Finding:
     Intervals are over runs, or over the test cases of a single one. Runs at reduced scale are shown beside.
     """
     printed = evidence.tables[table]
-    network, exact = next(
-        ((name, runs) for name in NETWORKS_OF_ROW[row] if (runs := _at_paper_settings(name, printed, evidence))), ("", {})
-    )
+    exact_runs = ((name, _at_paper_settings(name, printed, evidence)) for name in NETWORKS_OF_ROW[row])
+    network, exact = next(((name, runs) for name, runs in exact_runs if runs), ("", {}))
     if exact:
         said, intervals = _scores(network, exact, printed)
         outside = [c for c, (_, low, high) in intervals.items() if not low <= float(printed[row, c]) <= high]
