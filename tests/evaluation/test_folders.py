@@ -144,7 +144,9 @@ def test_the_command_writes_json_and_page_and_compares(folders, tmp_path, capsys
     difference = json.loads(out.read_text())["comparison"]["difference"]["1"]["dsc"]
     assert difference["n"] == 5 and difference["better"] == 3 and difference["p"] == pytest.approx(0.25)
     assert "Paired comparison" in html.read_text()
-    assert main(arguments.replace(str(out), str(labels / "case0.nii.gz")).split()) == 2  # never over what is there
+    assert main(arguments.split()) == 2 and main([*arguments.split(), "--force"]) == 0
+    forced = arguments.replace(str(out), str(labels / "case0.nii.gz"))
+    assert main([*forced.split(), "--force"]) == 2  # never over what is no report
     assert nibabel.load(labels / "case0.nii.gz").shape == (12, 12, 12)
     assert "is there already" in capsys.readouterr().err
 

@@ -33,7 +33,7 @@ relative volume difference, per case and class, with bootstrap intervals and cou
     sub.add_argument("--split", choices=("train", "val", "test"), default="test", help="cases (default: test)")
     sub.add_argument("--root", type=Path, metavar="DIR", help="the data set's folder, if it has moved")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the scores of each case to this file")
-    sub.add_argument("--force", action="store_true", help="replace FILE if it is there already")
+    sub.add_argument("--force", action="store_true", help="replace such a file if it is there already")
     masks = sub.add_argument_group("two folders of masks")
     masks.add_argument("--predictions", type=Path, metavar="DIR", help="masks to score")
     masks.add_argument("--labels", type=Path, metavar="DIR", help="the true masks, under the same names")
@@ -50,7 +50,7 @@ def _run(args: argparse.Namespace) -> None:
         if file and not file.parent.is_dir():
             raise LightMError(f"There is no folder {file.parent}; make it, or correct the path {file}.")
         if file and file.exists() and not args.force:
-            raise LightMError(f"{file} exists already; choose another name, or replace it with --force.")
+            raise LightMError(f"{file} is there already; choose another name, or replace it with --force.")
     if args.predictions or args.labels:
         if args.run_folder:
             raise LightMError("Give either a run folder or --predictions DIR and --labels DIR.")

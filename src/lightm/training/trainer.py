@@ -262,8 +262,6 @@ class Trainer:
             save_record(record, self.out / run_folder.RECORD_FILE)
         return record
 
-    # ---- small parts ----------------------------------------------------------------------------------------------
-
     def _evaluation(self) -> dict[str, Any]:
         """How cases are scored: at the training size, and from their files at their own, if the recipe says so."""
         return {
