@@ -6,7 +6,7 @@ import shlex
 from lightm_book import ROOT
 
 PAGES = ["README.md", "CONTRIBUTING.md", *(f"book/{path.name}" for path in sorted((ROOT / "book").glob("*.md")))]
-PROGRAMS = ("lightm", "lightm-book", "papermill", "accelerate", "pytest")
+PROGRAMS = ("lightm", "lightm-book", "papermill", "torchrun", "pytest")
 
 
 def commands(*pages: str, mentions: bool = False) -> list[str]:

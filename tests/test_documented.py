@@ -23,7 +23,7 @@ PARSERS = {"lightm": LIGHTM, "lightm-book": LIGHTM_BOOK}
 @pytest.mark.parametrize("line", SHOWN)
 def test_a_command_on_a_page_is_one_that_its_program_takes(line):
     program, *words = shlex.split(line)
-    if program == "accelerate":
+    if program == "torchrun":
         program, words = words[(start := words.index("-m") + 1)], words[start + 1 :]
     if program == "papermill":
         given = papermill_cli.make_context("papermill", words).params
@@ -47,7 +47,7 @@ def test_a_command_that_a_text_mentions_exists(line):
 
 def test_the_pages_show_what_this_module_looks_for():
     shown = "\n".join(SHOWN)
-    for program in ("lightm train", "lightm predict", "lightm-book reproduce", "papermill", "accelerate"):
+    for program in ("lightm train", "lightm predict", "lightm-book reproduce", "papermill", "torchrun"):
         assert f"\n{program} " in f"\n{shown}"
 
 

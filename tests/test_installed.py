@@ -28,11 +28,13 @@ PARSED = {
     "lightm-book bench scan --peers --shape 1,64,65536,16 --json scan.json": "the same",
     "lightm-book bench step --model lightm-unet --size 256 256 --peers mamba.py": "the same",
     "lightm-book reproduce --rehearse": "takes minutes; tests/book/reproduce rehearses a part of it",
-    "accelerate launch --num_processes 2 --cpu -m lightm train smoke": "two processes; tests/training has them",
+    "torchrun --nproc_per_node 2 -m lightm train smoke": "two processes; tests/training has them",
 }
 # What needs more than the package, and the sentence that says so.
 NEEDS = {
     "lightm data verify montgomery-shenzhen": "LIGHTM_DATA is not set: type `export LIGHTM_DATA=FOLDER`",
+    "lightm data show hippocampus": "LIGHTM_DATA is not set: type `export LIGHTM_DATA=FOLDER`",
+    "lightm data verify my-folder": "There is no data set 'my-folder'",
     "lightm data fetch hippocampus": "LIGHTM_DATA is not set: type `export LIGHTM_DATA=FOLDER`, or name the folder",
     "lightm-book reproduce --budget 30": "There is no NVIDIA GPU that PyTorch can use here",
     "lightm-book build": "`lightm-book build` works on a clone of the repository",

@@ -9,6 +9,7 @@ from lightm.data.transforms import preprocess
 from lightm.inference import Predictor
 from lightm.models.rvm import RVMLayer
 from lightm.models.vss import VSSModule, from_direction, to_direction
+from lightm_book.show.stages import stage_outputs
 
 SMALL = {"depths": [1], "bottleneck_depth": 1}
 NETWORKS = {
@@ -64,7 +65,7 @@ def test_every_stage_and_what_is_inside_a_layer_can_be_kept(engine):
 
         ssm.register_forward_hook(record)
     with torch.no_grad():
-        stages = dict(model.stages(images))
+        stages = stage_outputs(model, images)
     kept = engine(model, images, keep="all")
     for name, volume in stages.items():
         torch.testing.assert_close(torch.from_numpy(kept[name]), volume, rtol=0, atol=1e-4, msg=name)

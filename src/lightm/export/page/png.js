@@ -45,6 +45,8 @@ lightm.readPngChunks = (bytes) => {
   const known = header && lightm.PNG_TYPES[header.type];
   const right = known && known[1].includes(header.depth) && header.width && header.height;
   if (!right) throw new Error("its header is wrong");
+  const partly = header.depth === 16 && header.type !== 0; // Pillow would keep 8 of the 16, so Python refuses them, too
+  if (partly) throw new Error("it has 16 bits a colour, of which 8 would be read: save it as 16-bit gray");
   if (header.type === 3 && !palette) throw new Error("its palette is missing");
   return { ...header, palette, data };
 };
@@ -56,7 +58,7 @@ lightm.decodePng = async (bytes) => {
   const raw = await lightm.through(new DecompressionStream("deflate"), new Blob(data));
   const passes = interlaced ? lightm.PNG_PASSES : [[0, 0, 1, 1]];
   const colour = type === 2 || type === 3 || type === 6;
-  const wide = depth === 16 && type === 0; // Pillow keeps 16 bits of gray alone and the upper 8 of everything else
+  const wide = depth === 16;
   const Plane = wide ? Uint16Array : Uint8Array;
   const planes = Array.from({ length: colour ? 3 : 1 }, () => new Plane(width * height));
   const bytesPerPixel = Math.max(1, (samples * depth) >> 3);
@@ -79,7 +81,6 @@ lightm.decodePng = async (bytes) => {
           let value;
           if (depth === 8) value = line[i];
           else if (wide) value = line[2 * i] * 256 + line[2 * i + 1];
-          else if (depth === 16) value = line[2 * i];
           else value = ((line[(i * depth) >> 3] >> (8 - depth - ((i * depth) & 7))) & ((1 << depth) - 1)) * scale;
           if (type === 3) for (let p = 0; p < 3; p++) planes[p][to] = palette[3 * value + p] || 0;
           else planes[s][to] = value;
