@@ -34,7 +34,7 @@ PARSED = {
 NEEDS = {
     "lightm data verify montgomery-shenzhen": "LIGHTM_DATA is not set: type `export LIGHTM_DATA=FOLDER`",
     "lightm data show hippocampus": "LIGHTM_DATA is not set: type `export LIGHTM_DATA=FOLDER`",
-    "lightm data verify my-folder": "There is no data set 'my-folder'",
+    "lightm data verify my-folder": "There is neither a data set nor a folder my-folder",
     "lightm data fetch hippocampus": "LIGHTM_DATA is not set: type `export LIGHTM_DATA=FOLDER`, or name the folder",
     "lightm-book reproduce --budget 30": "There is no NVIDIA GPU that PyTorch can use here",
     "lightm-book build": "`lightm-book build` works on a clone of the repository",
