@@ -35,6 +35,8 @@ NEEDS = {
     "lightm data verify montgomery-shenzhen": "LIGHTM_DATA is not set: type `export LIGHTM_DATA=FOLDER`",
     "lightm data show hippocampus": "LIGHTM_DATA is not set: type `export LIGHTM_DATA=FOLDER`",
     "lightm data verify my-folder": "There is neither a data set nor a folder my-folder",
+    "lightm evaluate --predictions mine --labels labelsTs --against theirs --tolerance 2": "There is no folder mine",
+    "lightm evaluate --predictions theirs --labels labelsTs --html report.html": "There is no folder theirs",
     "lightm data fetch hippocampus": "LIGHTM_DATA is not set: type `export LIGHTM_DATA=FOLDER`, or name the folder",
     "lightm-book reproduce --budget 30": "There is no NVIDIA GPU that PyTorch can use here",
     "lightm-book build": "`lightm-book build` works on a clone of the repository",

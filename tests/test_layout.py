@@ -10,12 +10,11 @@ import lightm
 
 # From the ground up: what stands on a line may import what stands on lines above it, and its own folder.
 FLOORS = (
-    ("errors", "files", "provenance", "cpu"),
+    ("errors", "files", "cpu"),
     ("scan", "kernels", "data", "ssm"),
     ("models", "counting", "evaluation"),
     ("training",),
-    ("inference",),
-    ("export",),
+    ("inference", "export"),
     ("cli",),
     ("__main__",),
 )

@@ -4,19 +4,12 @@
 >>> model = lightm.build_model("lightm-unet", spatial_dims=2, in_channels=1, out_channels=2)
 >>> trained = lightm.load("runs/smoke")  # after `lightm train smoke`
 
-Each name below is imported when it is first used, so that `import lightm` is quick and needs no torch.
+Each name below is imported when it is first used, so that `import lightm` is quick and needs no torch; for type
+checkers and editors they stand in `__init__.pyi`.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from lightm.inference import load
-    from lightm.models import build_model, list_models
-    from lightm.models.unet import LightMUNet
-    from lightm.scan import selective_scan
-
-    __version__: str
+from typing import Any
 
 __all__ = ["LightMUNet", "__version__", "build_model", "list_models", "load", "selective_scan"]
 _HOMES = {

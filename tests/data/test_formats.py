@@ -1,5 +1,6 @@
 """NRRD, MHA and DICOM are read as NIfTI is: the same voxels at the same place."""
 
+import locale
 import sys
 
 import numpy as np
@@ -28,6 +29,7 @@ def volume():
 def write_series(folder, volume, steps=None, uid="1.2.3"):
     """A DICOM file a slice; steps: place of each along the head, in mm (default: as the volume's spacing)."""
     folder.mkdir(parents=True)
+    kept = locale.setlocale(locale.LC_ALL)  # GDCM's writer leaves the whole process in the locale "C"
     direction = np.array(volume.GetDirection()).reshape(3, 3)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
@@ -49,6 +51,7 @@ def write_series(folder, volume, steps=None, uid="1.2.3"):
             piece.SetMetaData(key, value)
         writer.SetFileName(str(folder / f"slice{(z * 7) % 10}.dcm"))  # names say nothing of the order
         writer.Execute(piece)
+    locale.setlocale(locale.LC_ALL, kept)
 
 
 @pytest.mark.parametrize("ending", [".nrrd", ".mha"])

@@ -13,8 +13,8 @@ import pytest
 
 import lightm
 from lightm.errors import LightMError
-from lightm.provenance import environment
 from lightm.training.metrics import summarise
+from lightm.training.provenance import environment
 from lightm.training.record import check_record, format_scores, list_records, load_record, save_record
 
 

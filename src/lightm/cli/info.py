@@ -23,8 +23,8 @@ def _run(args: argparse.Namespace) -> None:
 
     from lightm.data import list_datasets
     from lightm.models import list_models
-    from lightm.provenance import git_state, hardware, versions
     from lightm.scan import backends, choose_backend
+    from lightm.training.provenance import git_state, hardware, versions
 
     def table(title: str, rows: list[tuple[str, ...]]) -> None:
         widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]

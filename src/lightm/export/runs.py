@@ -9,16 +9,15 @@ from torch import nn
 from lightm.data.phantoms import PhantomCXR
 from lightm.errors import LightMError
 from lightm.export.card import Card
-from lightm.inference import Predictor
+from lightm.training.run_folder import RECORD_FILE, load_run
 
 RADIOGRAPHS = ("phantom-cxr", "montgomery-shenzhen")  # data sets for whose networks a phantom is an example
-RECORD_FILE = "record.json"
 
 
 def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
     """The best network of a run folder with its card. LightMError: no run folder, or a damaged one."""
-    predictor = Predictor(run, device="cpu")
-    config, task = predictor.config, predictor.task
+    found = load_run(run)
+    config, task = found.config, found.task
     record = _record(Path(run))
     data = record.get("data", {})
     trained_on = data.get("source") or f"the data set {config.data.name}"
@@ -35,7 +34,7 @@ def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
         facts=tuple(_scores(record)),
         example=_example() if is_radiograph else None,
     )
-    return predictor.model, card
+    return found.network().eval(), card
 
 
 def _record(run: Path) -> dict:

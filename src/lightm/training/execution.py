@@ -12,8 +12,8 @@ from torch.utils.checkpoint import checkpoint
 
 from lightm.errors import LightMError
 from lightm.kernels import upsample
-from lightm.provenance import total_memory
 from lightm.training.config import Config, TrainConfig
+from lightm.training.provenance import total_memory
 from lightm.training.task import Task, build_network
 
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}

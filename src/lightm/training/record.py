@@ -12,10 +12,10 @@ from torch import nn
 
 from lightm.errors import LightMError
 from lightm.files import write_json
-from lightm.provenance import environment
 from lightm.scan import choose_backend
 from lightm.training.checkpoint import Position
 from lightm.training.config import Config, config_from_dict, config_hash
+from lightm.training.provenance import environment
 from lightm.training.task import RunData
 
 SCHEMA = 1

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from lightm.errors import LightMError
-from lightm.provenance import hardware, versions
+from lightm.training.provenance import hardware, versions
 
 # Whatever differs here between two sessions of a run can change the last bits of what it computes.
 DECISIVE = ("threads", "processes", "cpu", "gpu", "versions")

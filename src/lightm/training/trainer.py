@@ -20,7 +20,6 @@ from lightm.data.loading import load_batches, worker_count
 from lightm.data.splits import save_split
 from lightm.errors import LightMError
 from lightm.files import clear_leftovers
-from lightm.provenance import peak_memory
 from lightm.training import checkpoint, run_folder
 from lightm.training.checkpoint import Position
 from lightm.training.config import Config
@@ -31,6 +30,7 @@ from lightm.training.logs import CaseProgress, Progress, Row, TensorBoardLog, dr
 from lightm.training.losses import DiceCrossEntropy, check_finite
 from lightm.training.metrics import merit
 from lightm.training.optim import build_optimizer, learning_rate
+from lightm.training.provenance import peak_memory
 from lightm.training.randomness import Draw, draws_to_come, iterations_per_epoch, seed_iteration
 from lightm.training.record import load_record, run_record, save_record
 from lightm.training.session import CoreWatch, describe, start_processes, warn_of_changes
@@ -96,7 +96,8 @@ class Trainer:
         self.model = self.accelerator.prepare_model(self.model)
 
         self.session = describe(self.accelerator)
-        self.cores = CoreWatch(torch.get_num_threads() if self.device.type == "cpu" else 1)
+        watched = self.device.type == "cpu" and not quiet  # a notebook or a test that asked for silence gets it
+        self.cores = CoreWatch(torch.get_num_threads() if watched else 1)
         self.progress = Progress(config.train.epochs * self.steps, self.quiet)
         stopping = "stopping after this iteration, with a checkpoint …"
         self.stop = StopRequests(lambda: self.progress.message(stopping), deadline)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from lightm.provenance import peak_memory
+from lightm.training.provenance import peak_memory
 
 TO_START = 60  # seconds that such a process may take before its call begins
 

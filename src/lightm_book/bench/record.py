@@ -13,7 +13,7 @@ import torch
 
 from lightm.cpu.memory import keep_freed_memory
 from lightm.errors import LightMError
-from lightm.provenance import environment
+from lightm.training.provenance import environment
 from lightm.training.record import check_shape
 
 SCHEMA = 1

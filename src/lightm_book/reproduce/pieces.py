@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lightm.errors import LightMError
-from lightm.provenance import environment, restart_peak_memory
+from lightm.training.provenance import environment, restart_peak_memory
 from lightm_book.bench.progress import Report
 from lightm_book.reproduce.plan import TRAINED, Piece
 from lightm_book.reproduce.workshop import Workshop

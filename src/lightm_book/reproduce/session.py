@@ -7,8 +7,8 @@ import torch
 
 from lightm.data import load_dataset
 from lightm.errors import LightMError
-from lightm.provenance import hardware
 from lightm.training.interrupts import Interrupted
+from lightm.training.provenance import hardware
 from lightm_book.bench.progress import Report, on_stderr
 from lightm_book.reproduce.pieces import XRAYS, make
 from lightm_book.reproduce.plan import TRAINED, Piece

@@ -14,8 +14,8 @@ import torch
 from tiny import cheaply
 
 from lightm.errors import LightMError
-from lightm.provenance import peak_memory
 from lightm.training.config import load_config
+from lightm.training.provenance import peak_memory
 from lightm.training.record import list_records
 from lightm.training.task import RunData
 from lightm.training.trainer import Trainer

@@ -8,7 +8,7 @@ from importlib.metadata import PathDistribution
 import pytest
 
 import lightm
-from lightm import provenance
+from lightm.training import provenance
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def package(tmp_path, monkeypatch):
     package = tmp_path / "a checkout" / "src" / "lightm"
     package.mkdir(parents=True)
     shutil.copy(lightm.__file__, package)
-    monkeypatch.setattr(lightm, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(provenance, "PACKAGE", package.resolve())
     return package
 
 

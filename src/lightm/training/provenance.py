@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-import lightm
-
-PACKAGES = ("torch", "numpy", "monai", "accelerate", "numba", "safetensors")
+PACKAGE = Path(__file__).resolve().parents[1]  # the folder lightm/
+PACKAGES = ("lightm", "torch", "numpy", "monai", "accelerate", "numba", "safetensors")
 
 
 def environment() -> dict[str, Any]:
@@ -24,7 +23,7 @@ def environment() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Python, lightm and the packages whose version can change a result; "-" for one that is not installed."""
-    found = {"python": platform.python_version(), "lightm": lightm.__version__}
+    found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)
@@ -62,10 +61,9 @@ def git_state() -> dict[str, Any]:
     The package lies in a checkout, or pip installed it from a commit (`pip install git+https://…`) and noted which.
     Else both are None, and "why" says what is missing; the version of lightm is then all that is known.
     """
-    here = Path(lightm.__file__).resolve().parent
-    checkout = here.parents[1]
+    checkout = PACKAGE.parents[1]
     if not (checkout / ".git").exists():  # a foreign repository around site-packages is not ours to name
-        commit = _installed_commit(here)
+        commit = _installed_commit(PACKAGE)
         if commit is None:
             return {"commit": None, "dirty": None, "why": "installed without its repository"}
         return {"commit": commit, "dirty": False}
