@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"  # a folder beside the repository, if there is one
-
 
 @pytest.fixture
 def real_data(monkeypatch) -> Path:
-    """The folder that LIGHTM_DATA names (set for the test), or the test is skipped."""
-    home = Path(os.environ.get("LIGHTM_DATA") or _BESIDE)
+    """The folder that LIGHTM_TEST_DATA or else LIGHTM_DATA names (as LIGHTM_DATA for the test), or a skip.
+
+    The first is for a run of all tests: notebooks must show the same whether real data is there or not.
+    """
+    home = Path(os.environ.get("LIGHTM_TEST_DATA") or os.environ.get("LIGHTM_DATA") or "nowhere")
     if not home.is_dir():
-        pytest.skip("needs real data: set LIGHTM_DATA to the folder that holds cxr/ and Task04_Hippocampus/")
+        pytest.skip("needs real data: set LIGHTM_TEST_DATA to the folder that holds cxr/ and Task04_Hippocampus/")
     monkeypatch.setenv("LIGHTM_DATA", str(home))
     return home
 

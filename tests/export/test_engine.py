@@ -18,6 +18,7 @@ NETWORKS = {
     "two directions, causal convolution": dict(width=6, directions=2, dwconv="causal", dt_rank=5, **SMALL),
     "four directions, one state": dict(width=4, directions=4, d_state=1, expansion=1, depths=[2, 1], out_channels=5),
     "as the paper, narrower": dict(width=8),
+    "Figure 2's arrow from the stem to the head": dict(width=6, stem_to_head=True, **SMALL),
     "no adjustment factors": dict(name="paper-no-adjustment", width=8, **SMALL),
     "no residual connections": dict(name="paper-no-residual", width=8, **SMALL),
 }

@@ -1,4 +1,8 @@
-"""From a case to network input: resize, normalise, augment. Image and label go through the same geometry."""
+"""From a case to network input: resize, normalise, augment. Image and label go through the same geometry.
+
+The variants are drawn here and not by `monai.transforms`: each is a function of one generator and nothing else, as a run
+that is resumed to the bit needs it, and the records of this repository were trained on exactly these.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ Four kinds of operations make up every LightM-UNet in 2D. Letters as in `lightm.
 
     dwconv  stem and head: a depthwise 3 x 3 convolution, then a pointwise one
     rvm     an RVM Layer, equations (1) to (3)
-    pool    max-pooling by 2; its output is kept as a skip connection under the name `save`
+    pool    max-pooling by 2; its output is kept as a skip connection under the name `save` (the stem's, too, if asked for)
     decode  a decoder block, equation (4), with the skip connection `skip`
 """
 
@@ -86,7 +86,8 @@ def _check(model: nn.Module) -> None:
 
 def _operations(model: LightMUNet) -> Iterator[dict[str, Any]]:
     width = model.stem.pointwise.out_channels
-    yield {"op": "dwconv", "at": "stem", "channels": model.in_channels, "out": width, "stage": "stem"}
+    saved = {"save": "stem"} if model.stem_to_head else {}
+    yield {"op": "dwconv", "at": "stem", "channels": model.in_channels, "out": width, **saved, "stage": "stem"}
     for level, block in enumerate(model.encoder, start=1):
         yield from _layers(block.stack, f"encoder.{level - 1}.stack", f"encoder {level}")
         channels = block.stack.layers[-1].proj.out_features
@@ -104,7 +105,8 @@ def _operations(model: LightMUNet) -> Iterator[dict[str, Any]]:
             "skip": f"encoder {level}",
             "stage": f"decoder {level}",
         }
-    yield {"op": "dwconv", "at": "head", "channels": width, "out": model.out_channels, "stage": "head"}
+    added = {"skip": "stem"} if model.stem_to_head else {}
+    yield {"op": "dwconv", "at": "head", "channels": width, "out": model.out_channels, **added, "stage": "head"}
 
 
 def _layers(stack: RVMStack, at: str, stage: str) -> Iterator[dict[str, Any]]:

@@ -82,9 +82,17 @@ lightm.Run = class {
     for (const piece of [zeros, up, row]) this.memory.give(piece);
   }
 
-  *dwconv(layer, volume, { out }) {
+  // volume += skip, whose memory is free from here on.
+  join({ at, H, W, C }, skip) {
+    this.kernels.add(at, skip.at, H * W * lightm.padded(C)); // (L, C)
+    this.pinned.delete(skip.at);
+    this.memory.give(skip.at);
+  }
+
+  *dwconv(layer, volume, { out }, skip) {
     const { H, W, C } = volume;
     const [Cp, Kp] = [lightm.padded(C), lightm.padded(out)];
+    if (skip) this.join(volume, skip);
     const next = this.memory.take(H * W * Kp);
     yield* this.convolve(layer.depthwise, volume, 0, (y, row) => {
       this.linear(layer.pointwise, row, Cp, next + y * W * Kp * 4, Kp, W);
@@ -110,9 +118,7 @@ lightm.Run = class {
     const { at, H, W, C } = volume;
     const [Cp, Kp] = [lightm.padded(C), lightm.padded(operation.out)];
     const s = this.options.adjustment ? layer.s : layer.ones;
-    this.kernels.add(at, skip.at, H * W * Cp); // (L, C)
-    this.pinned.delete(skip.at);
-    this.memory.give(skip.at);
+    this.join(volume, skip);
     const mixed = this.memory.take(W * Cp); // a row
     const half = this.memory.take(H * W * Kp);
     yield* this.convolve(layer.depthwise, volume, 0, (y, row) => {
