@@ -142,7 +142,7 @@ def _pack(model: nn.Module, precision: str) -> tuple[dict[str, dict], bytes]:
 
 
 def rounded(name: str, tensor: Tensor, precision: str) -> np.ndarray:
-    """A parameter as it is stored, little-endian. LightMError, by its name, if it is not finite or too large for that."""
+    """A parameter as it is stored, little-endian. LightMError, naming it, if it is not finite or too large."""
     values = tensor.detach().to("cpu", torch.float32).numpy()
     with np.errstate(over="ignore"):
         stored = np.ascontiguousarray(values, dtype=np.dtype(DTYPES[precision]).newbyteorder("<"))

@@ -69,7 +69,9 @@ class Graph:
         outside, self._nodes = self._nodes, []
         inputs = [self._name("step") for _ in (state, *sequences)]
         outputs = step(*inputs)
-        info = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names] for names in (inputs, outputs)]
+        info = [
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names] for names in (inputs, outputs)
+        ]
         body = helper.make_graph(self._nodes, self._name("body"), *info)
         self._nodes = outside
         _, stacked = self(

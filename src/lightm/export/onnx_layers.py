@@ -1,7 +1,7 @@
-"""Every layer of LightM-UNet and of the released networks as ONNX nodes: `add(layer, graph, x)`, its forward once more.
+"""Every layer of LightM-UNet and of the released networks as ONNX nodes: `add(layer, graph, x)`, its forward again.
 
-x is the name of a value in the graph. Volumes are (B, C, *S), tokens (B, L, C); the sizes B and S are read off the input
-whenever the network runs, so that it takes any.
+x is the name of a value in the graph. Volumes are (B, C, *S), tokens (B, L, C); the sizes B and S are read off the
+input whenever the network runs, so that it takes any.
 """
 
 from functools import singledispatch

@@ -12,8 +12,8 @@ With a head for every channel, keys of N numbers and values of one number, S is 
 make it the scan of Mamba. All channels share one B and one C, as the operator allows for keys and queries.
 (github.com/microsoft/onnxruntime, docs/ContribOperators.md; onnx.ai/onnx/operators/onnx__LinearAttention.html)
 
-The decays g are N times as large as u: (B, L, D N). So that they are never there at once, the tokens come in M chunks of
-T, and ONNX's operator Scan takes the state from one to the next.
+The decays g are N times as large as u: (B, L, D N). So that they are never there all at once, the tokens come in M
+chunks of T, and ONNX's operator Scan takes the state from one to the next. That is also faster.
 """
 
 from lightm.export.onnx_graph import Graph

@@ -32,7 +32,7 @@ def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
         trained_on=trained_on,
         title="Lungs in a chest radiograph" if is_radiograph else "",
         lead="Give a frontal chest radiograph; the network outlines the lungs." if is_radiograph else "",
-        facts=tuple(_scores(record)),
+        facts=(*_scores(record), *_commit(record)),
         example=_example() if is_radiograph else None,
     )
     return predictor.model, card
@@ -56,6 +56,11 @@ def _scores(record: dict) -> list[tuple[str, str]]:
     each = ", ".join(f"{name} {value:.3f}" for name, value in summary["dsc"]["per_class"].items())
     where = "their own size" if found["size"] == "native" else "the training size"
     return [("Held-out scores", f"mean Dice on {summary['cases']} cases that it never saw, at {where}: {each}")]
+
+
+def _commit(record: dict) -> list[tuple[str, str]]:
+    git = record.get("environment", {}).get("git", {})
+    return [("Trained by", f"lightm, commit {git['commit']}")] if git.get("commit") else []
 
 
 def _example() -> np.ndarray:

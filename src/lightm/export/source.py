@@ -1,20 +1,21 @@
 """What every kind of exported file begins with: where it goes, the network, and what is to be said of it."""
 
+import copy
 import json
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import lightm
 from lightm.data.transforms import CT_WINDOW, normalise_image
 from lightm.errors import LightMError
 from lightm.export.card import Card
-from lightm.models.released import ReleasedLightMUNet
 from lightm.models.unet import LightMUNet
 from lightm.provenance import git_state
 
 AXES = ("height", "width", "depth")
+TOLERANCE = 1e-3
 
 
 def free_path(path: str | Path, suffixes: tuple[str, ...], force: bool) -> Path:
@@ -47,11 +48,34 @@ def size_step(model: nn.Module) -> int:
     """What every spatial size must be divisible by. LightMError, naming it, for a network of another kind."""
     if isinstance(model, LightMUNet):
         return 2 ** len(model.encoder)
+    from lightm.models.released import ReleasedLightMUNet  # here: it loads MONAI
+
     if isinstance(model, ReleasedLightMUNet):
         return 2 ** len(model.up_layers)
     raise LightMError(
         f"{type(model).__name__} can't be exported: this is for LightM-UNet and the networks that its authors released."
     )
+
+
+def in_float32(model: nn.Module) -> nn.Module:
+    """A copy for inference on the CPU."""
+    return copy.deepcopy(model).to("cpu", torch.float32).eval()
+
+
+def trial(model: nn.Module) -> Tensor:
+    """Two images of noise, (2, C, *S), small, no two axes of the same length."""
+    sizes = [size_step(model) * n for n in (3, 2, 4)[: model.spatial_dims]]
+    return torch.randn(2, model.in_channels, *sizes, generator=torch.Generator().manual_seed(0))
+
+
+def check_answer(found: Tensor, expected: Tensor, program: str) -> None:
+    """LightMError if an exported network's logits are not PyTorch's: further off than 0.001 of the largest of them."""
+    error = ((found - expected).abs().max() / expected.abs().max()).item()
+    if not error <= TOLERANCE:
+        raise LightMError(
+            f"{program} answers otherwise than the network itself (by {error:.1g} of its largest logit), so nothing "
+            "was written: install the versions in requirements/constraints.txt, and report it if that does not help."
+        )
 
 
 def check_card(model: nn.Module, card: Card) -> None:
@@ -110,4 +134,3 @@ def _in_words(normalise: str) -> str:
         )
     low, high = CT_WINDOW if normalise == "ct" else map(float, normalise.split(":")[1:])
     return f"values cut at {low:g} and {high:g}, then mapped linearly to -1 … 1"
-
