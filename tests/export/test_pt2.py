@@ -51,7 +51,10 @@ def test_the_program_answers_as_the_network_at_two_sizes(name, files):
         image = torch.randn(batch, 1, *size[: model.spatial_dims])
         with torch.no_grad():
             torch.testing.assert_close(run(image), model(image), rtol=0, atol=1e-5)
+    with pytest.raises(AssertionError, match="Guard"):
+        run(torch.zeros(1, 1, *[2] * model.spatial_dims))
     words = json.loads(extra["metadata.json"])
+    assert words["input"].endswith("and at least 4")
     assert words["normalise"] == "ct" and "-175 and 250" in words["normalisation"]
     assert words["trained_on"] == "SYNTHETIC images." and "import lightm.export.pt2" in words["loading"]
     assert b"/lightm/models/" not in contents(path), "folders of the machine where it was made"

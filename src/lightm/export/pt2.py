@@ -53,7 +53,9 @@ def export_pt2(source: nn.Module | str | Path, path: str | Path, card: Card | No
     path = free_path(path, (".pt2",), force)
     model, card = open_source(source, card)
     program = trace(model, card)
-    words = {**metadata(model, card), "loading": "import lightm.export.pt2, then torch.export.load (see there)"}
+    words = metadata(model, card)
+    words["input"] += f", and at least {2 * size_step(model)}"  # torch.export takes an axis of one step for a constant
+    words["loading"] = "import lightm.export.pt2, then torch.export.load (see there)"
     with whole_file(path) as temporary:
         torch.export.save(program, temporary, extra_files={METADATA: json.dumps(words, ensure_ascii=False, indent=1)})
     return path

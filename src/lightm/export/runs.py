@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from lightm.data import list_datasets
 from lightm.data.phantoms import PhantomCXR
 from lightm.errors import LightMError
 from lightm.export.card import Card
@@ -21,7 +22,7 @@ def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
     config, task = predictor.config, predictor.task
     record = _record(Path(run))
     data = record.get("data", {})
-    trained_on = data.get("source") or f"the data set {config.data.name}"
+    trained_on = data.get("source") or _source(config.data.name)
     if cases := data.get("cases"):
         trained_on = f"{cases['train']} cases of {config.data.name}. {trained_on}"
     is_radiograph = config.data.name in RADIOGRAPHS
@@ -36,6 +37,12 @@ def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
         example=_example() if is_radiograph else None,
     )
     return predictor.model, card
+
+
+def _source(dataset: str) -> str:
+    """Where a data set of ours comes from, with its terms."""
+    known = {info.name: info for info in list_datasets()}
+    return getattr(known[dataset].load(), "source", dataset) if dataset in known else f"The data set {dataset}."
 
 
 def _record(run: Path) -> dict:
