@@ -7,10 +7,10 @@ import torch
 from lightm.models import build_model
 
 
-def random_network(name: str = "lightm-unet", in_channels: int = 1, out_channels: int = 2, **options):
+def random_network(name: str = "lightm-unet", in_channels: int = 1, out_channels: int = 2, dims: int = 2, **options):
     """A network whose weights are as float16 stores them, and none of which is still at a round initial value."""
     torch.manual_seed(7)
-    model = build_model(name, 2, in_channels, out_channels, **options).eval()
+    model = build_model(name, dims, in_channels, out_channels, **options).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim <= 1:

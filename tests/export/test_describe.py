@@ -100,7 +100,7 @@ def test_paths_are_checked_before_anything_is_done(tmp_path):
     for path, complaint in ((tmp_path / "a.txt", r"ends in \.html"), (tmp_path / "no" / "a.html", "no folder")):
         with pytest.raises(LightMError, match=complaint):
             export_html(model, path, CARD)
-    with pytest.raises(LightMError, match="give export_html a card"):
+    with pytest.raises(LightMError, match="give a card"):
         export_html(model, tmp_path / "a.html")
     export_html(model, tmp_path / "a.html", CARD)
     first = (tmp_path / "a.html").read_bytes()

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from lightm.cli.parser import AddCommand
+from lightm.errors import LightMError
 
 
 def add(command: AddCommand) -> None:
@@ -11,27 +12,45 @@ def add(command: AddCommand) -> None:
     sub = command(
         "export",
         _run,
-        "make one HTML file that runs a trained network in any browser",
+        "make one file that runs a trained network: in any browser, in onnxruntime, in PyTorch",
         """\
-Write the best network of a run as one self-contained HTML file. Opened from a disk, on a computer
-or a phone and without a network, it takes a picture (file, drop, camera), outlines what the network
-finds, and saves the mask. Nothing is sent anywhere. It can hold a LightM-UNet in 2D, with any options.""",
+Write the best network of a run as one file.
+
+--html: a page. Opened from a disk, on a computer or a phone and without a network, it takes a
+picture (file, drop, camera), outlines what the network finds, and saves the mask. Nothing is sent
+anywhere. It can hold a LightM-UNet in 2D, with any options.
+--onnx: a model that onnxruntime 1.26 or newer runs, 2D or 3D, any batch and any size that the
+network takes; also the released networks. Needs: pip install "lightm[onnx]"
+--pt2: the same networks as a program of torch.export, for CPUs; where it is loaded, lightm must be
+installed: import lightm.export.pt2, then torch.export.load(FILE).
+What goes in and what comes out stands in the metadata of both.""",
         """\
-  lightm export runs/smoke --html lungs.html""",
+  lightm export runs/smoke --html lungs.html
+  lightm export runs/smoke --onnx lungs.onnx
+  lightm export runs/smoke --pt2 lungs.pt2""",
     )
     sub.add_argument("run_folder", type=Path, metavar="RUN", help="a folder that `lightm train` made")
-    sub.add_argument("--html", type=Path, metavar="FILE", required=True, help="the file to write (.html)")
+    kind = sub.add_mutually_exclusive_group(required=True)
+    for name in ("html", "onnx", "pt2"):
+        kind.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"the file to write (.{name})")
     sub.add_argument(
         "--precision",
-        default="float16",
         choices=("float16", "float32"),
-        help="of the weights in the file; float32 doubles its size (default float16)",
+        help="of the weights in the file; float16 halves its size (default float16 for --html, float32 for --onnx)",
     )
     sub.add_argument("--force", action="store_true", help="replace FILE if it is there already")
 
 
 def _run(args: argparse.Namespace) -> None:
-    from lightm.export import export_html
+    from lightm.export import export_html, export_onnx, export_pt2
 
-    path = export_html(args.run_folder, args.html, precision=args.precision, force=args.force)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; open it in a browser.")
+    options = {"force": args.force} | ({"precision": args.precision} if args.precision else {})
+    if args.html:
+        path, use = export_html(args.run_folder, args.html, **options), "open it in a browser"
+    elif args.onnx:
+        path, use = export_onnx(args.run_folder, args.onnx, **options), "onnxruntime runs it, its metadata says how"
+    elif args.precision:
+        raise LightMError("--precision is for --html and --onnx; the weights in a .pt2 file stay as they are: drop it.")
+    else:
+        path, use = export_pt2(args.run_folder, args.pt2, **options), "load it after `import lightm.export.pt2`"
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; {use}.")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lightm.errors import LightMError, suggest
 from lightm.models.rvm import RVMLayer
@@ -46,8 +46,7 @@ def describe(model: nn.Module, precision: str = "float16") -> Described:
     precision: "float16" halves the file and rounds the weights to 11 significant bits; "float32" keeps them.
     LightMError: another network, 3D, a mixer that the runtime does not have, or weights that precision can't hold.
     """
-    if precision not in DTYPES:
-        raise LightMError(f"precision={precision!r} is unknown. {suggest(str(precision), DTYPES)}")
+    check_precision(precision)
     _check(model)
     tensors, weights = _pack(model, precision)
     description = {
@@ -62,6 +61,12 @@ def describe(model: nn.Module, precision: str = "float16") -> Described:
         "crc32": zlib.crc32(weights),
     }
     return Described(description, weights)
+
+
+def check_precision(precision: str) -> None:
+    """LightMError, with those that there are, for an unknown one."""
+    if precision not in DTYPES:
+        raise LightMError(f"precision={precision!r} is unknown. {suggest(str(precision), DTYPES)}")
 
 
 def _check(model: nn.Module) -> None:
@@ -131,14 +136,20 @@ def _layers(stack: RVMStack, at: str, stage: str) -> Iterator[dict[str, Any]]:
 def _pack(model: nn.Module, precision: str) -> tuple[dict[str, dict], bytes]:
     tensors, parts, offset = {}, [], 0
     for name, tensor in model.state_dict().items():
-        values = tensor.detach().to("cpu", torch.float32).numpy()
-        with np.errstate(over="ignore"):
-            stored = np.ascontiguousarray(values, dtype=np.dtype(DTYPES[precision]).newbyteorder("<"))
-        if not np.isfinite(values).all():
-            raise LightMError(f"The weights {name} hold NaN or infinite values: the training went wrong; train again.")
-        if not np.isfinite(stored).all():
-            raise LightMError(f"{name} holds a value too large for {precision}; export with precision='float32'.")
-        tensors[name] = {"offset": offset, "shape": list(values.shape), "dtype": precision}
+        stored = rounded(name, tensor, precision)
+        tensors[name] = {"offset": offset, "shape": list(stored.shape), "dtype": precision}
         parts.append(stored.tobytes())
         offset += len(parts[-1])
     return tensors, b"".join(parts)
+
+
+def rounded(name: str, tensor: Tensor, precision: str) -> np.ndarray:
+    """A parameter as it is stored, little-endian. LightMError, naming it, if it is not finite or too large."""
+    values = tensor.detach().to("cpu", torch.float32).numpy()
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(values, dtype=np.dtype(DTYPES[precision]).newbyteorder("<"))
+    if not np.isfinite(values).all():
+        raise LightMError(f"The weights {name} hold NaN or infinite values: the training went wrong; train again.")
+    if not np.isfinite(stored).all():
+        raise LightMError(f"{name} holds a value too large for {precision}; export with precision='float32'.")
+    return stored

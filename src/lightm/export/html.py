@@ -19,6 +19,7 @@ from lightm.data.transforms import CT_WINDOW
 from lightm.errors import LightMError, suggest
 from lightm.export.card import Card
 from lightm.export.describe import Described, describe
+from lightm.export.source import free_path, open_source
 from lightm.files import whole_file
 
 PAGE, RUNTIME = (Path(__file__).parent / name for name in ("page", "runtime"))
@@ -41,22 +42,8 @@ def export_html(
     The file appears whole or not at all. LightMError: a network that the page's runtime can't run, by name; a card that
     does not fit it; a path that can't be written.
     """
-    path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise LightMError(f"{path}: give a name that ends in .html.")
-    if not path.parent.is_dir():
-        raise LightMError(f"There is no folder {path.parent}; make it, or correct the path {path}.")
-    if path.exists() and not force:
-        raise LightMError(f"{path} exists already; choose another name, or replace it with --force (force=True).")
-    if isinstance(source, nn.Module):
-        if card is None:
-            raise LightMError("A network alone does not say what its classes are: give export_html a card, too.")
-        model = source
-    else:
-        from lightm.export.runs import model_and_card  # here: a model alone is exported without training's modules
-
-        model, own = model_and_card(source)
-        card = card or own
+    path = free_path(path, (".html", ".htm"), force)
+    model, card = open_source(source, card)
     text = page(describe(model, precision), card)
     with whole_file(path) as temporary:
         temporary.write_text(text, "utf-8", newline="\n")

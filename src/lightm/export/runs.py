@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from lightm.data import list_datasets
 from lightm.data.phantoms import PhantomCXR
 from lightm.errors import LightMError
 from lightm.export.card import Card
@@ -20,7 +21,7 @@ def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
     config, task = found.config, found.task
     record = _record(Path(run))
     data = record.get("data", {})
-    trained_on = data.get("source") or f"the data set {config.data.name}"
+    trained_on = data.get("source") or _source(config.data.name)
     if cases := data.get("cases"):
         trained_on = f"{cases['train']} cases of {config.data.name}. {trained_on}"
     is_radiograph = config.data.name in RADIOGRAPHS
@@ -31,10 +32,16 @@ def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
         trained_on=trained_on,
         title="Lungs in a chest radiograph" if is_radiograph else "",
         lead="Give a frontal chest radiograph; the network outlines the lungs." if is_radiograph else "",
-        facts=tuple(_scores(record)),
+        facts=(*_scores(record), *_commit(record)),
         example=_example() if is_radiograph else None,
     )
     return found.network().eval(), card
+
+
+def _source(dataset: str) -> str:
+    """Where a data set of ours comes from, with its terms."""
+    known = {info.name: info for info in list_datasets()}
+    return getattr(known[dataset].load(), "source", dataset) if dataset in known else f"The data set {dataset}."
 
 
 def _record(run: Path) -> dict:
@@ -55,6 +62,11 @@ def _scores(record: dict) -> list[tuple[str, str]]:
     each = ", ".join(f"{name} {value:.3f}" for name, value in summary["dsc"]["per_class"].items())
     where = "their own size" if found["size"] == "native" else "the training size"
     return [("Held-out scores", f"mean Dice on {summary['cases']} cases that it never saw, at {where}: {each}")]
+
+
+def _commit(record: dict) -> list[tuple[str, str]]:
+    git = record.get("environment", {}).get("git", {})
+    return [("Trained by", f"lightm, commit {git['commit']}")] if git.get("commit") else []
 
 
 def _example() -> np.ndarray:
