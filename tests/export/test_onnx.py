@@ -57,7 +57,7 @@ def assert_same_answers(model, path, channels: int, sizes):
         {"directions": 2, "expansion": 3, "dt_rank": 2},
         {"directions": 4, "d_state": 1, "dwconv": "causal"},
         {"adjustment": False, "depths": [2], "bottleneck_depth": 3, "width": 6},
-        {"residual": False},
+        {"residual": False, "stem_to_head": True},
     ],
     ids=str,
 )

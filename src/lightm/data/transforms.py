@@ -1,7 +1,7 @@
 """From a case to network input: resize, normalise, augment. Image and label go through the same geometry.
 
-The variants are drawn here and not by `monai.transforms`: each is a function of one generator and nothing else, as a run
-that is resumed to the bit needs it, and the records of this repository were trained on exactly these.
+The variants are drawn here and not by `monai.transforms`: each is a function of one generator and nothing else, which a
+run that resumes to the bit needs, and the records of this repository were trained on exactly these.
 """
 
 from collections.abc import Sequence

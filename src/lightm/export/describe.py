@@ -8,9 +8,9 @@ The description is plain JSON, so that a runtime needs nothing of Python or PyTo
 
 Four kinds of operations make up every LightM-UNet in 2D. Letters as in `lightm.models.vss`.
 
-    dwconv  stem and head: a depthwise 3 x 3 convolution, then a pointwise one
+    dwconv  stem and head: a depthwise 3 x 3 convolution, then a pointwise one; may `save`, or add a `skip` first
     rvm     an RVM Layer, equations (1) to (3)
-    pool    max-pooling by 2; its output is kept as a skip connection under the name `save` (the stem's, too, if asked for)
+    pool    max-pooling by 2; its output is kept as a skip connection under the name `save`
     decode  a decoder block, equation (4), with the skip connection `skip`
 """
 

@@ -91,13 +91,16 @@ def _(layer: nn.GroupNorm, g: Graph, x: str) -> str:
 
 @add.register
 def _(net: LightMUNet, g: Graph, x: str) -> str:
-    x, skips = add(net.stem, g, x), []
+    x = shallow = add(net.stem, g, x)
+    skips = []
     for block in net.encoder:
         x = add(block, g, x)
         skips.append(x)
     x = add(net.bottleneck, g, x)
     for block in net.decoder:
         x = add(block, g, g("Add", x, skips.pop()))
+    if net.stem_to_head:
+        x = g("Add", x, shallow)
     return add(net.head, g, x)
 
 

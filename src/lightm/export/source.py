@@ -12,7 +12,7 @@ from lightm.data.transforms import CT_WINDOW, normalise_image
 from lightm.errors import LightMError
 from lightm.export.card import Card
 from lightm.models.unet import LightMUNet
-from lightm.provenance import git_state
+from lightm.training.provenance import git_state
 
 AXES = ("height", "width", "depth")
 TOLERANCE = 1e-3
