@@ -431,24 +431,27 @@ print("\n".join(line for line in lines[2:start] + lines[stop : lines.index("[eva
 # %%
 tunings = load_tunings(ROOT / "results/rates")
 if not tunings:
-    print(
-        "No learning rate was chosen by records yet: pending (lightm-book reproduce --plan converged.toml)."
-    )
-lines, rates = [], sorted({rate for tuning in tunings for rate in tuning.rates})
+    print("No learning rate was tried yet: pending (lightm-book reproduce --plan converged).")
+asked = {piece.config.optim.lr for piece in load_plan("converged") if piece.kind == "tune"}
+rates = sorted(asked.union(*(tuning.rates for tuning in tunings)))
+lines = []
 for tuning in tunings:
-    used = "this comparison's recipe" if tuning.belongs_to(main) else "another recipe than this comparison's"
-    print(f"{tuning.title}: {used}")
-    common = max(tuning.rates, key=lambda rate: np.mean([found.get(rate, 0) for found in tuning.scores.values()]))
+    used = "this comparison's" if tuning.belongs_to(main) else "another than this comparison's"
+    print(f"{tuning.title}; the recipe is {used}")
+    tried = {name: by_rate for name, by_rate in tuning.scores.items() if asked <= by_rate.keys()}
+    common = max(asked, key=lambda rate: np.mean([by_rate[rate] for by_rate in tried.values()])) if tried else None
     for name, by_rate in tuning.scores.items():
-        cells = (percent(by_rate[rate]) if rate in by_rate else "" for rate in rates)
-        best = tuning.best(name)
-        loses = percent(by_rate[best] - by_rate[common]) if common in by_rate else ""
-        lines.append((f"`{name}`", *cells, f"{best:g}", f"{loses} with {common:g}"))
-    here = [name for name, by_rate in tuning.scores.items() if common in by_rate]
-    at_common = stats.rankdata([-tuning.scores[name][common] for name in here])
-    at_best = stats.rankdata([-tuning.scores[name][tuning.best(name)] for name in here])
-    moved = [name for name, a, b in zip(here, at_common, at_best, strict=True) if a != b]
-    print(f"one rate for all would give another rank on validation cases to: {'; '.join(moved) or 'none'}")
+        cells = (percent(by_rate[rate]) if rate in by_rate else "pending" for rate in rates)
+        chosen, loses = "", ""
+        if name in tried:
+            chosen = f"{tuning.best(name):g}"
+            loses = f"{percent(max(by_rate.values()) - by_rate[common])} with {common:g}"
+        lines.append((f"`{name}`", *cells, chosen, loses))
+    at_common = stats.rankdata([-by_rate[common] for by_rate in tried.values()])
+    at_best = stats.rankdata([-max(by_rate.values()) for by_rate in tried.values()])
+    moved = [name for name, a, b in zip(tried, at_common, at_best, strict=True) if a != b]
+    print(f"every rate was tried for {len(tried)} of {len(tuning.scores)} networks", end="; ")
+    print(f"one rate for all of those would change the rank of: {'; '.join(moved) or 'none'}")
 head = ["validation DSC with learning rate", *(f"{rate:g}" for rate in rates), "chosen", "a common rate loses, points"]
 table(head, lines) if lines else None
 
