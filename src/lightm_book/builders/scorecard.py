@@ -139,11 +139,11 @@ In {fit} of the {len(cells)} cells for {OURS} under {PARAMS} and {GFLOPS} the pr
 the authors' first upload, of 2024-03-17. The network is the one file of code that changed in their second. They wrote:
 
 {written}
-Put together, the printed counts are those of code that was, by the authors' own account, uploaded by mistake. It does
-not follow which code trained the networks whose accuracies are printed, or that anything in the text is wrong. Every
-claim about counts is therefore checked for both, the first upload and the network that the text describes. The latter
-speaks for the paper: counted once, it has {" and ".join(ratios)} than nnU-Net, and fewer MACs
-than {than}.
+We read the thread in an excerpt, which breaks off soon after these words. Put together, the printed counts are those
+of code that was, by the authors' own account, uploaded by mistake. It does not follow which code trained the networks
+whose accuracies are printed, or that anything in the text is wrong. Every claim about counts is therefore checked for
+both, the first upload and the network that the text describes. The latter speaks for the paper: counted once, it has
+{" and ".join(ratios)} than nnU-Net, and fewer MACs than {than}.
 """
 
 

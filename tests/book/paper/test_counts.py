@@ -78,8 +78,6 @@ def test_the_headline_is_recomputed_from_true_counts():
 
 def test_in_the_count_record_one_cell_is_not_what_thop_gives():
     evidence = load_evidence(ROOT)
-    if not evidence.counting:
-        pytest.skip("results/counting.json is not here: lightm-book count --json")
     cells = [id for id in COUNTING if id.startswith("table-")]
     assert [id for id in cells if verdict(id, evidence) is Verdict.CONTRADICTED] == ["table-1-unetr-gflops"]
     assert "last 4 digits are the printed ones" in CLAIMS["table-1-unetr-gflops"].judge(evidence).note
