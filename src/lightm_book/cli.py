@@ -1,4 +1,4 @@
-"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | claim | count."""
+"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | front | claim | count."""
 
 import argparse
 import sys
@@ -48,6 +48,17 @@ def _add_claims(command: AddCommand) -> None:
     sub.add_argument("--check", action="store_true", help="write nothing; fail if the committed page is out of date")
 
 
+def _add_front(command: AddCommand) -> None:
+    sub = command(
+        "front",
+        _front,
+        "write what the first screen of README.md says and shows, from the records",
+        "Write the findings of README.md and its picture, book/_static/front.svg, from results/.",
+        "  lightm-book front\n  lightm-book front --check",
+    )
+    sub.add_argument("--check", action="store_true", help="write nothing; fail if README.md is out of date")
+
+
 def _add_claim(command: AddCommand) -> None:
     sub = command(
         "claim",
@@ -77,6 +88,10 @@ def _claims(args: argparse.Namespace) -> None:
     sys.exit(_builder("lightm-book claims", "scorecard").write_scorecard(args.check))
 
 
+def _front(args: argparse.Namespace) -> None:
+    sys.exit(_builder("lightm-book front", "front").write_front(args.check))
+
+
 def _builder(command: str, module: str) -> ModuleType:
     """A module of lightm_book.builders; LightMError without a clone or without the packages that it imports."""
     need_clone(command)
@@ -102,7 +117,7 @@ LIGHTM_BOOK = Program(
     "lightm-book",
     "What the book of LightM-UNet needs; `make` calls it. bench, reproduce and count also work without its repository.",
     "Each command has its own help, with examples: lightm-book bench --help",
-    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_claim, count.add),
+    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_front, _add_claim, count.add),
 )
 
 

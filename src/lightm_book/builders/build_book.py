@@ -25,10 +25,11 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from lightm.training.record import list_records
 from lightm_book import ROOT
 from lightm_book.builders.build_facts import CURVES, facts, headline
 from lightm_book.builders.build_notebooks import ENVIRONMENT, NOTEBOOKS, quiet_stderr, strip_ansi
+from lightm_book.builders.front import for_the_front_page
+from lightm_book.paper import load_evidence
 
 BUILD = ROOT / "_build"
 RECIPE = "smoke"
@@ -222,9 +223,11 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
     if not committed:
         text = facts(durations, RUN)
         pages[f"book/{CURVES}"] = (RUN / CURVES).read_bytes()
-    found = headline(list_records(ROOT / "results" / "runs"))
+    evidence = load_evidence(ROOT)
+    found = headline(evidence.runs)
     pages["book/this_build.md"] = pages["book/this_build.md"].replace(b"% facts of the build\n", text.encode())
     pages["book/intro.md"] = pages["book/intro.md"].replace(b"% headline\n", found.encode())
+    pages["book/intro.md"] = pages["book/intro.md"].replace(b"% findings\n", for_the_front_page(evidence).encode())
     for path in [p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).as_posix() not in pages]:
         path.unlink()
     for name, content in pages.items():

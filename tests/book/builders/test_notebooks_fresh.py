@@ -43,7 +43,7 @@ def texts(output):
 
 def test_the_table_of_contents_has_every_chapter_and_no_other():
     listed = re.findall(r"file: notebooks/(\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    assert listed == NAMES
+    assert sorted(listed) == NAMES and len(listed) == len(set(listed))
     assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(NAMES)
     assert yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["format"] == "jb-book"
 
