@@ -1,6 +1,6 @@
 # Every target sets up what it needs in .venv first; a second run skips what is done. Only sh, git and Python are needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint notebooks bench gpu clean
+.PHONY: help setup book pdf workshop test lint notebooks bench gpu clean
 PYTHON ?= python3
 PY := .venv/bin/python
 BOOK := .venv/bin/lightm-book
@@ -18,6 +18,12 @@ setup: $(STAMP) ## only make .venv (the others do this by themselves)
 
 book: $(STAMP) ## train a small LightM-UNet, run every notebook, build the book
 	@$(BOOK) build
+
+workshop: book ## one folder for a class, slides to quiz, from file://: _build/workshop
+	@$(BOOK) workshop
+
+pdf: book ## the whole book as one PDF: _build/html/lightm.pdf (needs Chromium)
+	@$(BOOK) pdf
 
 # A file (a notebook too) stays in one process, with one thread each: files side by side gain more than threads do.
 test: $(STAMP) ## lint, unit tests, every notebook against its outputs, the built pages

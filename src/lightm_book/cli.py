@@ -1,4 +1,4 @@
-"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | front | claim | count."""
+"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | front | workshop | claim | count."""
 
 import argparse
 import sys
@@ -59,6 +59,17 @@ def _add_front(command: AddCommand) -> None:
     sub.add_argument("--check", action="store_true", help="write nothing; fail if README.md is out of date")
 
 
+def _add_workshop(command: AddCommand) -> None:
+    sub = command(
+        "workshop",
+        _workshop,
+        "one folder for a class: slides, scripts, handout, quiz",
+        "Make _build/workshop of the chapters and book/teaching.toml; it works from file://, without a network.",
+        "  lightm-book workshop\n  lightm-book workshop --committed",
+    )
+    sub.add_argument("--committed", action="store_true", help="use the committed outputs: nothing was timed")
+
+
 def _add_claim(command: AddCommand) -> None:
     sub = command(
         "claim",
@@ -92,6 +103,11 @@ def _front(args: argparse.Namespace) -> None:
     sys.exit(_builder("lightm-book front", "front").write_front(args.check))
 
 
+def _workshop(args: argparse.Namespace) -> None:
+    folder = _builder("lightm-book workshop", "workshop").build_workshop(args.committed)
+    print(f"The workshop: open {folder / 'index.html'}, or copy the folder.")
+
+
 def _builder(command: str, module: str) -> ModuleType:
     """A module of lightm_book.builders; LightMError without a clone or without the packages that it imports."""
     need_clone(command)
@@ -117,7 +133,7 @@ LIGHTM_BOOK = Program(
     "lightm-book",
     "What the book of LightM-UNet needs; `make` calls it. bench, reproduce and count also work without its repository.",
     "Each command has its own help, with examples: lightm-book bench --help",
-    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_front, _add_claim, count.add),
+    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_front, _add_workshop, _add_claim, count.add),
 )
 
 

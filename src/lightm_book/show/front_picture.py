@@ -25,22 +25,30 @@ WIDTH, HEIGHT = 360, 264  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 40, 352, 24, 222  # of its axes
 LOWEST, HIGHEST = 15, 30_000  # of the horizontal axis, the same before and after
 TICKS = (100, 1_000, 10_000)
-PANELS = {1: ("(a) LiTS, 3D", "Average mIoU", (62, 79)), 2: ("(b) Radiographs, 2D", "mIoU", (91.0, 93.0))}
+PANELS = {1: ("(a) LiTS, 3D", "Average mIoU", (61, 80)), 2: ("(b) Radiographs, 2D", "mIoU", (91.0, 93.0))}
 FIRST, WRITTEN = "the first upload", "the text's network"  # the two networks of one name
+INKS = {
+    **dict(zip(("nnU-Net", "UNETR", "SwinUNETR", "U-Mamba"), (COLORS[0], *COLORS[2:5]), strict=True)),
+    "SegResNet": "currentColor",
+    FIRST: COLORS[5],
+    WRITTEN: COLORS[1],
+}
 # Where a label stands beside its dot, as printed and counted once: to the left or right of it, above or below.
 SIDES = {
-    (1, "UNETR"): ("below", "below"),
+    (1, "UNETR"): ("right", "right"),
     (1, "SwinUNETR"): ("below", "below"),
     (1, "SegResNet"): ("above", "left"),
     (1, "nnU-Net"): ("below", "left"),
     (1, "U-Mamba"): ("above", "right"),
-    (1, OURS): ("above", "above"),
-    (2, "UNETR"): ("below", "below"),
+    (1, FIRST): ("above", "right"),
+    (1, WRITTEN): ("", "above"),
+    (2, "UNETR"): ("right", "right"),
     (2, "SwinUNETR"): ("left", "left"),
-    (2, "SegResNet"): ("below", "below"),
-    (2, "nnU-Net"): ("above", "left"),
+    (2, "SegResNet"): ("left", "left"),
+    (2, "nnU-Net"): ("left", "left"),
     (2, "U-Mamba"): ("left", "right"),
-    (2, OURS): ("above", "right"),
+    (2, FIRST): ("above", "right"),
+    (2, WRITTEN): ("", "above"),
 }
 
 
@@ -100,22 +108,17 @@ def _moving(dot: Dot, number: int, y: float) -> str:
     """A dot in its place of "counted once"; CSS takes it to where it was printed and back."""
     before, after = across(dot.printed[0]), across(dot.once[0])
     r0, r1 = radius(dot.printed[1]), radius(dot.once[1])
-    color = COLORS[list(TABLES[number].rows).index(dot.row)] if dot.name != FIRST else COLORS[5]
-    if dot.row == OURS:
-        color = COLORS[1] if dot.name == WRITTEN else COLORS[5]
-    elif color in (COLORS[1], COLORS[5]):
-        color = COLORS[6]
+    color = INKS[dot.name]
     places = f"--x0:{before:.1f}px;--x1:{after:.1f}px;--y:{y:.1f}px;--grow:{r0 / r1:.3f}"
     labels = ""
-    sides = SIDES[number, dot.row] if dot.name != WRITTEN else ("", "below")
+    sides = SIDES[number, dot.name]
     for state, side, r in (("printed", sides[0], r0), ("once", sides[1], r1)):
         if side:
             text = OURS if dot.row == OURS and state == "printed" else dot.name
             labels += f'<text class="{state} label" {_beside(side, r)}>{escape(text)}</text>'
-    fill = "currentColor" if color == COLORS[6] else color
     return (
         f'<g class="dot" style="{places}" transform="translate({after:.1f},{y:.1f})">'
-        f'<circle r="{r1:.1f}" fill="{fill}"/>{labels}</g>'
+        f'<circle r="{r1:.1f}" fill="{color}"/>{labels}</g>'
     )
 
 
@@ -175,12 +178,12 @@ def the_u(dims: int = 2) -> str:
     names = [name for name, _, _ in stages]
     half, row, width, height = len(stages) // 2, 92, 138, 58
     most, parts = max(params for _, _, params in stages), []
-    tall = half * row + height + 40
+    tall = half * row + height + 56
     parts.append('<text x="8" y="14" class="title">LightM-UNet, as the text describes it</text>')
     places = {}
     for place, (name, shape, params) in enumerate(stages):
         level = min(place, len(stages) - 1 - place)
-        middle = WIDTH / 2 if place == half else 76 + 12 * level if place < half else WIDTH - 76 - 12 * level
+        middle = WIDTH / 2 if place == half else 74 + 4 * level if place < half else WIDTH - 74 - 4 * level
         places[name] = middle, 30 + level * row
         parts.append(_stage(name, shape, params, most, *places[name], width, height))
     for (_, (x0, y0)), (_, (x1, y1)) in zip(places.items(), list(places.items())[1:], strict=False):
