@@ -26,12 +26,12 @@ pdf: book ## the whole book as one PDF: _build/html/lightm.pdf (needs Chromium)
 	@$(BOOK) pdf
 
 # A file (a notebook too) stays in one process, with one thread each: files side by side gain more than threads do.
-test: $(STAMP) ## lint, unit tests, every notebook against its outputs, the built pages
-	$(PY) -m ruff check .
+test: lint ## lint, unit tests, every notebook against its outputs, the built pages
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --nbval tests notebooks
 
-lint: $(STAMP) ## ruff
+lint: $(STAMP) ## ruff, and codespell over code and prose
 	$(PY) -m ruff check .
+	.venv/bin/codespell
 
 notebooks: $(STAMP) ## run notebooks/src/*.py into notebooks/*.ipynb (ONLY=name for one)
 	@$(BOOK) notebooks $(if $(ONLY),--only $(ONLY))

@@ -1,4 +1,4 @@
-"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | front | workshop | claim | count."""
+"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | workshop | pdf, more."""
 
 import argparse
 import sys
@@ -70,6 +70,17 @@ def _add_workshop(command: AddCommand) -> None:
     sub.add_argument("--committed", action="store_true", help="use the committed outputs: nothing was timed")
 
 
+def _add_pdf(command: AddCommand) -> None:
+    sub = command(
+        "pdf",
+        _pdf,
+        "the built book as one PDF with contents and page numbers",
+        "Print the pages of a built book into lightm.pdf beside them, with Chromium.",
+        "  lightm-book pdf\n  lightm-book pdf --html _build/check/_build/html",
+    )
+    sub.add_argument("--html", type=Path, metavar="DIR", default=Path("_build/html"), help="the built pages")
+
+
 def _add_claim(command: AddCommand) -> None:
     sub = command(
         "claim",
@@ -108,6 +119,10 @@ def _workshop(args: argparse.Namespace) -> None:
     print(f"The workshop: open {folder / 'index.html'}, or copy the folder.")
 
 
+def _pdf(args: argparse.Namespace) -> None:
+    print(f"The book: {_builder('lightm-book pdf', 'pdf').build_pdf(args.html)}")
+
+
 def _builder(command: str, module: str) -> ModuleType:
     """A module of lightm_book.builders; LightMError without a clone or without the packages that it imports."""
     need_clone(command)
@@ -133,7 +148,10 @@ LIGHTM_BOOK = Program(
     "lightm-book",
     "What the book of LightM-UNet needs; `make` calls it. bench, reproduce and count also work without its repository.",
     "Each command has its own help, with examples: lightm-book bench --help",
-    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_front, _add_workshop, _add_claim, count.add),
+    (
+        *(_add_build, _add_notebooks, _add_front, _add_workshop, _add_pdf),
+        *(bench.add, reproduce.add, _add_claims, _add_claim, count.add),
+    ),
 )
 
 

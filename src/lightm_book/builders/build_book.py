@@ -25,10 +25,12 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from lightm import __version__
 from lightm_book import ROOT
-from lightm_book.builders.build_facts import CURVES, facts, headline
+from lightm_book.builders.build_facts import CURVES, citation, errata, facts, headline
 from lightm_book.builders.build_notebooks import ENVIRONMENT, NOTEBOOKS, quiet_stderr, strip_ansi
 from lightm_book.builders.front import for_the_front_page
+from lightm_book.builders.teaching import chapter_table, load_chapters, purposes, schedules
 from lightm_book.paper import load_evidence
 
 BUILD = ROOT / "_build"
@@ -223,11 +225,21 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
     if not committed:
         text = facts(durations, RUN)
         pages[f"book/{CURVES}"] = (RUN / CURVES).read_bytes()
-    evidence = load_evidence(ROOT)
-    found = headline(evidence.runs)
-    pages["book/this_build.md"] = pages["book/this_build.md"].replace(b"% facts of the build\n", text.encode())
-    pages["book/intro.md"] = pages["book/intro.md"].replace(b"% headline\n", found.encode())
-    pages["book/intro.md"] = pages["book/intro.md"].replace(b"% findings\n", for_the_front_page(evidence).encode())
+    evidence, plans = load_evidence(ROOT), load_chapters(NOTEBOOKS if committed else EXECUTED)
+    marks = {
+        "book/this_build.md": {"facts of the build": text},
+        "book/intro.md": {"headline": headline(evidence.runs), "findings": for_the_front_page(evidence)},
+        "book/how_to_read.md": {"chapters": chapter_table(plans)},
+        "book/instructor.md": {"schedules": schedules(plans), "purposes": purposes(plans)},
+        "book/errata.md": {"errata": errata(ROOT / "book" / "errata.toml")},
+        "book/cite.md": {"citation": citation(ROOT / "CITATION.cff")},
+    }
+    for name, of_page in marks.items():
+        for mark, found in of_page.items():
+            if f"% {mark}\n".encode() not in pages[name]:
+                raise BuildError(f"{name} has no line `% {mark}`, where the build puts what it computed.")
+            pages[name] = pages[name].replace(f"% {mark}\n".encode(), found.encode())
+    pages["_config.yml"] = pages["_config.yml"].replace(b"lightm VERSION", f"lightm {__version__}".encode())
     for path in [p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).as_posix() not in pages]:
         path.unlink()
     for name, content in pages.items():

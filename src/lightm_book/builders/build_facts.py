@@ -4,8 +4,11 @@ headline: book/intro.md, from the records under results/.   facts: book/this_bui
 """
 
 import json
+import tomllib
 from math import prod
 from pathlib import Path
+
+import yaml
 
 from lightm_book.show.tables import markdown_table
 
@@ -65,9 +68,7 @@ def describe_run(record: dict) -> str:
         "## The training run\n\n"
         "`lightm train smoke` ran first, to show that the whole chain works here.\
 \
-"
-        + markdown_table(("what", "measured"), rows, ":--")
-        + f"\n\n```{{image}} {CURVES}\n:alt: {alt}\n```"
+" + markdown_table(("what", "measured"), rows, ":--") + f"\n\n```{{image}} {CURVES}\n:alt: {alt}\n```"
     )
 
 
@@ -83,3 +84,23 @@ def describe_machine(environment: dict) -> str:
     rows = [(name, value) for name, value in hardware.items() if value is not None]
     rows += [("commit", git.get("commit") or "not known"), *versions.items()]
     return "## The machine and the versions\n\n" + markdown_table(("what", "value"), rows, ":--")
+
+
+def errata(path: Path) -> str:
+    """The corrected errors of errata.toml as a table, the newest first; a sentence if there are none."""
+    found = tomllib.loads(path.read_text(encoding="utf-8")).get("erratum", [])
+    if not found:
+        return "None so far.\n"
+    keys = ("date", "version", "where", "was", "is", "found_by")
+    rows = [[erratum[key] for key in keys] for erratum in sorted(found, key=lambda e: e["date"], reverse=True)]
+    table = markdown_table(["corrected", "up to version", "where", "was", "is", "found by"], rows, ":--")
+    return f"```{{table}}\n:class: cards\n{table}\n```\n"
+
+
+def citation(path: Path) -> str:
+    """BibTeX of this software, from CITATION.cff."""
+    cff = yaml.safe_load(path.read_text(encoding="utf-8"))
+    names = " and ".join(a.get("name") or f"{a['family-names']}, {a['given-names']}" for a in cff["authors"])
+    fields = {"title": cff["title"], "author": f"{{{names}}}", "version": cff["version"], "url": cff["repository-code"]}
+    lines = "".join(f"  {key} = {{{value}}},\n" for key, value in fields.items())
+    return f"```bibtex\n@software{{lightm,\n{lines}}}\n```\n"

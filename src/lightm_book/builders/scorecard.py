@@ -1,7 +1,7 @@
 """Write book/scorecard.md from lightm_book.paper and results/: nothing on that page is typed by hand.
 
-    lightm-book claims           write the page
-    lightm-book claims --check   exit code 1 if the committed page is not the one that would be written
+lightm-book claims           write the page
+lightm-book claims --check   exit code 1 if the committed page is not the one that would be written
 """
 
 import re
@@ -39,15 +39,6 @@ MEANING = {
     Verdict.OPEN: "It can be decided, and the record that would do so is not there yet.",
 }
 
-STYLE = """<style>
-table.scorecard { table-layout: fixed; min-width: 46rem; font-size: 0.85em; }
-table.scorecard th:nth-child(1) { width: 12%; }
-table.scorecard th:nth-child(2) { width: 25%; }
-table.scorecard th:nth-child(3), table.scorecard th:nth-child(4) { width: 14%; }
-table.scorecard td { overflow-wrap: anywhere; }
-table.scorecard code, table.scorecard code .pre { white-space: normal; }
-</style>
-"""
 INTRO = """# Scorecard
 
 Every statement of the LightM-UNet paper {cite}`liao2024lightmunet` that can be checked, with its place, the paper's own
@@ -64,7 +55,7 @@ def page(evidence: Evidence) -> str:
     """The whole page as MyST."""
     findings = {claim.id: claim.judge(evidence) for claim in CLAIMS.values()}
     released = f"[the authors' repository]({REPOSITORY}) at commit [{COMMIT[:7]}]({REPOSITORY}/tree/{COMMIT}).\n"
-    parts = [INTRO.rstrip() + " " + released, STYLE, _glance(evidence, findings), _both_networks(evidence, findings)]
+    parts = [INTRO.rstrip() + " " + released, _glance(evidence, findings), _both_networks(evidence, findings)]
     parts += [_verdicts(findings), _in_words(evidence, findings)]
     for section in dict.fromkeys(claim.section for claim in CLAIMS.values()):
         claims = [claim for claim in CLAIMS.values() if claim.section == section]

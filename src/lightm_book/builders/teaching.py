@@ -200,6 +200,12 @@ def chapter_table(chapters: dict[int, Chapter]) -> str:
     return markdown_table(["chapter", "needs chapter", "mathematics, besides"], rows, ":--") + "\n"
 
 
+def purposes(chapters: dict[int, Chapter]) -> str:
+    """What each chapter is for, as a definition list in the order of the table of contents."""
+    found = [(chapters[number].name, chapters[number].about["purpose"]) for number in reading_order()]
+    return "\n".join(f"{{doc}}`../notebooks/{name}`\n: {purpose}\n" for name, purpose in found)
+
+
 def reading_order() -> list[int]:
     """The numbers of the chapters as _toc.yml lists them."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))

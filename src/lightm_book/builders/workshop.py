@@ -12,7 +12,6 @@ import shutil
 from html import escape
 from pathlib import Path
 
-import nbformat
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
@@ -20,7 +19,7 @@ from lightm.errors import LightMError
 from lightm_book import ROOT
 from lightm_book.builders.build_notebooks import NOTEBOOKS
 from lightm_book.builders.front import findings
-from lightm_book.builders.teaching import Chapter, Section, load_chapters, load_teaching, reading_order, schedules
+from lightm_book.builders.teaching import Chapter, Section, load_chapters, reading_order, schedules
 from lightm_book.compare.curves import load_tunings
 from lightm_book.paper import load_evidence
 from lightm_book.show.front_picture import panel, the_u
@@ -113,7 +112,7 @@ def _slide(body: str, notes: str) -> str:
 
 
 def quiz(chapters: dict[int, Chapter]) -> str:
-    """Every chapter's questions as HTML; answers are judged in the page (quiz.js), the right one is not always first."""
+    """Every chapter's questions as HTML; judged in the page (quiz.js); the right answer is not always first."""
     parts = []
     for number in reading_order():
         chapter = chapters[number]
@@ -126,8 +125,8 @@ def quiz(chapters: dict[int, Chapter]) -> str:
                 for text, value in options
             )
             parts.append(
-                f'<fieldset class="quiz" data-why="{escape(question["why"])}"><legend>{escape(question["ask"])}</legend>'
-                f'{lines}<p role="status"></p></fieldset>'
+                f'<fieldset class="quiz" data-why="{escape(question["why"])}">'
+                f'<legend>{escape(question["ask"])}</legend>{lines}<p role="status"></p></fieldset>'
             )
     return "\n".join(parts)
 
@@ -139,8 +138,9 @@ def discussion(chapters: dict[int, Chapter]) -> str:
         about = chapters[number].about
         wrong = "".join(f"<li>{escape(w['answer'])} <em>{escape(w['reply'])}</em></li>" for w in about["wrong"])
         parts.append(
-            f"<h2>{number}. {escape(chapters[number].title)}</h2><p>{escape(about['purpose'])}</p><p><strong>Ask:</strong> "
-            f"{escape(about['prompt']['ask'])}</p><p><strong>Expect:</strong> {escape(about['prompt']['expect'])}</p>"
+            f"<h2>{number}. {escape(chapters[number].title)}</h2><p>{escape(about['purpose'])}</p>"
+            f"<p><strong>Ask:</strong> {escape(about['prompt']['ask'])}</p>"
+            f"<p><strong>Expect:</strong> {escape(about['prompt']['expect'])}</p>"
             f"<p><strong>Common wrong answers</strong></p><ul>{wrong}</ul>"
         )
     rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in RUBRIC)
@@ -154,7 +154,8 @@ def handout() -> str:
     found = findings(evidence, load_tunings(ROOT / "results" / "rates"))
     figure = f'<figure class="front pair">{panel(evidence, 2)}{the_u()}</figure>' if evidence.counting else ""
     commands = "<p><code>lightm check</code> · <code>lightm train smoke</code> · <code>lightm-book claim ID</code></p>"
-    return f"<h1>LightM-UNet, line by line</h1>{figure}<ol>{''.join(f'<li>{markdown(text)}</li>' for text in found)}</ol>{commands}"
+    items = "".join(f"<li>{markdown(text)}</li>" for text in found)
+    return f"<h1>LightM-UNet, line by line</h1>{figure}<ol>{items}</ol>{commands}"
 
 
 def build_workshop(committed: bool = False) -> Path:
@@ -170,7 +171,8 @@ def build_workshop(committed: bool = False) -> Path:
         shutil.copy(path, part / path.name)
     for chapter in chapters.values():
         (part / "slides" / f"{chapter.name}.html").write_text(slides(chapter), encoding="utf-8")
-    for name, title, body, head in _sheets(chapters):
+    made = _sheets(chapters)
+    for name, title, body, head in made:
         (part / f"{name}.html").write_text(page(title, body, head=head), encoding="utf-8")
     book = "<p>The book is not in this folder: build it with <code>make book</code> first.</p>"
     if (BUILD / "html" / "index.html").exists():
@@ -180,8 +182,9 @@ def build_workshop(committed: bool = False) -> Path:
         f'<li><a href="slides/{chapters[n].name}.html">{n}. {escape(chapters[n].title)}</a></li>'
         for n in reading_order()
     )
-    sheets = "".join(f'<li><a href="{name}.html">{escape(title)}</a></li>' for name, title, _, _ in _sheets(chapters))
-    body = f"<h1>Workshop: LightM-UNet, line by line</h1>{book}<h2>Sheets</h2><ul>{sheets}</ul><h2>Slides</h2><ul>{links}</ul>"
+    sheets = "".join(f'<li><a href="{name}.html">{escape(title)}</a></li>' for name, title, _, _ in made)
+    lists = f"<h2>Sheets</h2><ul>{sheets}</ul><h2>Slides</h2><ul>{links}</ul>"
+    body = f"<h1>Workshop: LightM-UNet, line by line</h1>{book}{lists}"
     (part / "index.html").write_text(page("Workshop", body), encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
