@@ -5,6 +5,7 @@
 A title page and contents with page numbers come first; the PDF's outline has the same entries.
 """
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -72,7 +73,15 @@ def build_pdf(html: Path, files: list[str] | None = None) -> Path:
         stamps = print_text(browser, numbers, Path(folder))
         with whole_file(html / NAME) as path:
             _join(front, printed, starts, stamps, html).write(path)
+    _link_from_the_front_page(html)
     return html / NAME
+
+
+def _link_from_the_front_page(html: Path) -> None:
+    page = html / "book" / "intro.html"
+    link = f'<p id="whole-book"><a href="../{NAME}">The whole book as one PDF</a>.</p>'
+    text = re.sub(r'<p id="whole-book">.*?</p>', link, page.read_text(encoding="utf-8"))
+    page.write_text(text, encoding="utf-8")
 
 
 def contents() -> list[tuple[str, str]]:

@@ -12,7 +12,8 @@ from bs4 import BeautifulSoup
 from lightm_book import ROOT
 
 AXE = Path(os.environ.get("LIGHTM_AXE", ROOT / "_build" / "npm" / "node_modules" / "axe-core" / "axe.min.js"))
-AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"  # of axe-core 4.14.1, which .ci/run fetches with npm
+# Of axe-core 4.14.1, which .ci/run fetches with npm.
+AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 AUDIT = """<script src="{axe}"></script><script>
 addEventListener("load", async () => {{
   const found = [];
@@ -61,7 +62,8 @@ def test_axe_finds_nothing_serious_or_critical_on_any_page_in_light_or_dark(book
 
 
 def test_a_signature_is_no_list_and_a_shortcut_no_name(mend):
-    page = '<dt class="sig">f(<dl>\n<dd><em>x</em>,</dd>\n<dd><em>y</em></dd>\n</dl>)</dt><dl class="simple"><dt>a</dt></dl>'
+    page = '<dt class="sig">f(<dl>\n<dd><em>x</em>,</dd>\n<dd><em>y</em></dd>\n</dl>)</dt>'
+    page += '<dl class="simple"><dt>a</dt></dl>'
     page += '<span class="search-button__kbd-shortcut">K</span>'
     mended = BeautifulSoup(mend(page), "html.parser")
     assert len(mended.select("dt.sig .sig-line")) == 2 and not mended.select("dt.sig dl") and mended.select("dl.simple")
@@ -70,8 +72,8 @@ def test_a_signature_is_no_list_and_a_shortcut_no_name(mend):
 
 
 def test_cells_of_a_wide_table_know_their_column(mend):
-    row = "<tr><td>1</td><td>b</td></tr>"
-    table = f'<table class="cards table"><thead><tr><th>A</th><th>B &amp; C</th></tr></thead><tbody>{row}</tbody></table>'
+    rows = "<thead><tr><th>A</th><th>B &amp; C</th></tr></thead><tbody><tr><td>1</td><td>b</td></tr></tbody>"
+    table = f'<table class="cards table">{rows}</table>'
     cells = BeautifulSoup(mend(table), "html.parser").select("td")
     assert [cell["data-label"] for cell in cells] == ["A", "B & C"]
     assert mend(mend(table)) == mend(table)

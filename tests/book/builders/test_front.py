@@ -32,7 +32,8 @@ def test_there_are_four_findings_and_they_name_both_networks(found):
     assert len(found) == 4
     assert found[0].startswith("**33 of 34 printed costs")
     numbers = json.loads((ROOT / "results/counting.json").read_text("utf-8"))
-    ours, rival = (next(r for r in numbers if (r["table"], r["row"]) == (2, name)) for name in ("LightM-UNet", "nnU-Net"))
+    rows = {row["row"]: row for row in numbers if row["table"] == 2}
+    ours, rival = rows["LightM-UNet"], rows["nnU-Net"]
     assert f"{ours['params'] / 1e6:.2f}M" in found[1] and f"{rival['params'] / ours['params']:.2f}x" in found[1]
     assert "116x" in found[1] and "21x" in found[1] and "network of the text" in found[1]
 

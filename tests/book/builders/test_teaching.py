@@ -72,7 +72,7 @@ def test_the_folder_asks_no_other_host_and_every_link_of_it_leads_somewhere(tmp_
     assert not workshop.problems(folder)
     names = {path.name for path in folder.iterdir()}
     assert {"index.html", "script.html", "handout.html", "cheat_sheet.html", "quiz.html", "discussion.html"} <= names
-    (folder / "quiz.html").write_text('<img src="https://example.org/a.png"><a href="gone.html">x</a>', encoding="utf-8")
+    (folder / "quiz.html").write_text('<img src="https://example.org/a.png"><a href="gone.html">x</a>', "utf-8")
     assert len(workshop.problems(folder)) == 2
 
 
