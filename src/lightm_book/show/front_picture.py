@@ -23,8 +23,8 @@ from lightm_book.show.stages import stage_outputs, stage_paths
 
 WIDTH, HEIGHT = 360, 264  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 40, 352, 24, 222  # of its axes
-LOWEST, HIGHEST = 15, 30_000  # of the horizontal axis, the same before and after
-TICKS = (100, 1_000, 10_000)
+LOWEST, HIGHEST = 5, 30_000  # of the horizontal axis, the same before and after
+TICKS = (10, 100, 1_000, 10_000)
 PANELS = {1: ("(a) LiTS, 3D", "Average mIoU", (61, 80)), 2: ("(b) Radiographs, 2D", "mIoU", (91.0, 93.0))}
 FIRST, WRITTEN = "the first upload", "the text's network"  # the two networks of one name
 INKS = {
