@@ -18,6 +18,9 @@ def mend(html: str) -> str:
     html = html.replace(f"{SHORTCUT}>", f'{SHORTCUT} aria-hidden="true">')
     # Sphinx makes a definition list without terms of a signature on several lines.
     html = SIGNATURE.sub(_parameters, html)
+    # Its list of references is to be read as one text, and has links between its items.
+    html = html.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    html = html.replace(' role="doc-biblioentry"', "")
     # What scrolls by itself can be reached with the keyboard.
     html = html.replace(f"{SCROLLS}>", f'{SCROLLS} tabindex="0">')
     # On a phone the cells of these tables stand under each other, each with the name of its column.

@@ -7,7 +7,7 @@ print, and without scripts: there the networks stand where they are counted once
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from math import log10, sqrt
+from math import ceil, log10, sqrt
 
 import torch
 
@@ -83,7 +83,8 @@ def panel(evidence: Evidence, number: int) -> str:
         x = across(value)
         parts.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{BOTTOM}" class="grid"/>')
         parts.append(f'<text x="{x:.1f}" y="{BOTTOM + 15}" class="tick" text-anchor="middle">{value:,}</text>')
-    for value in range(int(low) + 1, int(high) + 1, 1 if high - low < 5 else 5):
+    step = 1 if high - low < 5 else 5
+    for value in range(ceil(low / step) * step, int(high) + 1, step):
         y = upward(value, low, high)
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="tick" text-anchor="end">{value}</text>')
     parts.append(f'<path d="M{LEFT},{TOP}V{BOTTOM}H{RIGHT}" class="axes"/>')
