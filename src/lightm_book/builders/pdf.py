@@ -136,8 +136,8 @@ def _join(front: PdfReader, printed: list[Printed], starts: dict[str, int], stam
     parents: dict[str, object] = {}
     for each in printed:
         if each.part and each.part not in parents:
-            parents[each.part] = writer.add_outline_item(each.part, starts[each.file])
-        writer.add_outline_item(each.title, starts[each.file], parent=parents.get(each.part))
+            parents[each.part] = writer.add_outline_item(title=each.part, page_number=starts[each.file])
+        writer.add_outline_item(title=each.title, page_number=starts[each.file], parent=parents.get(each.part))
     for page, stamp in zip(writer.pages, stamps.pages, strict=False):
         page.merge_page(stamp)
         for annotation in page.get("/Annots", None) or []:
