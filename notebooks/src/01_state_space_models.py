@@ -190,8 +190,8 @@ assert torch.allclose(terms.sum(-1).real, curves["two coupled states"])
 #   second one answers with $t\,e^{-t}$, which is no sum of two exponentials. Two nearly equal exponentials come close,
 #   at the price of large weights that nearly cancel.
 # * A matrix that can be diagonalised on paper may be out of reach for floating point: rounding errors can grow by the
-#   condition number of $V$. For HiPPO, the matrix with which S4 {cite}`gu2022s4` began (see the {ref}`deeper part
-#   <ssm-deeper>`), that number grows exponentially with $N$.
+#   condition number of $V$. For HiPPO, the matrix with which S4 {cite}`gu2022s4` began (see the
+#   {ref}`deeper part <ssm-deeper>`), that number grows exponentially with $N$.
 
 # %%
 defective = torch.tensor([[-1.0, 1.0], [0.0, -1.0]], dtype=f64)

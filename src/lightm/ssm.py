@@ -118,7 +118,7 @@ def read_out(C: Tensor, h: Tensor) -> Tensor:
 
 
 def recurrence(A_bar: Tensor, B_bar: Tensor, C: Tensor, u: Tensor, D: float = 0.0, h0: Tensor | None = None) -> Tensor:
-    """The output step by step, 3 L N multiplications if A is diagonal: u (..., L) -> y (..., L)."""
+    """The output step by step, L (3 N + 1) multiplications if A is diagonal: u (..., L) -> y (..., L)."""
     _check_system(A_bar, B_bar, C)
     return read_out(C, states(A_bar, B_bar, u, h0)) + D * u
 
