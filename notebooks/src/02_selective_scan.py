@@ -108,14 +108,16 @@ for t in range(5):
     decayed = before * a[t].item()
     ax.plot([clock, clock], [decayed, kept[t]], color=COLORS[1], linestyle=":")
     ax.plot(clock, kept[t], "o", color=COLORS[1])
-    offset = (6, 4) if t != 3 else (6, -14)
-    ax.annotate(f"$h_{t + 1}$", (clock, kept[t]), offset, textcoords="offset points")
+    name = "$h_3$, $h_4$" if t == 2 else f"$h_{t + 1}$"
+    if t != 3:  # the fourth lies on the third
+        ax.annotate(name, (clock, kept[t]), (6, 4), textcoords="offset points")
     before = kept[t].item()
 ax.set(xlabel="time: the sum of the steps Δ", ylabel="state", ylim=(0, 3.7))
 plt.show()
 
 # %% [markdown]
-# The state decays along the blue lines while a token lasts, and the token comes in at its end (dotted). At $t = 3$ a large $\Delta$ wipes the state out. At $t = 4$ the step is zero: the token is not seen, whatever it says,
+# The state decays along the blue lines while a token lasts, and the token comes in at its end (dotted). At $t = 3$ a
+# large $\Delta$ wipes the state out. At $t = 4$ the step is zero: the token is not seen, whatever it says,
 # and the state stays. In a network both are *selected* by the token itself.
 #
 # The package has {eq}`eq-scan` as a loop, line by line. It is the *reference*: everything faster is held to it.
@@ -808,7 +810,7 @@ def seconds(name, L):
 
 took = {name: [seconds(name, L) for L in lengths[name]] for name in contenders}
 
-# %% tags=["nbval-ignore-output", "hide-input"] mystnb={"image": {"alt": "Two plots on logarithmic axes against the number of tokens. Memory kept for the backward pass: straight and parallel lines, doubling highest, then the loop, far below both the chunked scan and lowest the compiled one. Time: the loop and doubling need most, the chunked scan less for long sequences, the compiled scan least at every length"}}
+# %% tags=["nbval-ignore-output", "hide-input"] mystnb={"image": {"alt": "Two plots on logarithmic axes against the number of tokens. Memory kept for the backward pass: nearly straight and parallel lines, doubling highest, then the loop, far below both the chunked scan and lowest the compiled one. Time: the loop and doubling need most, the chunked scan less for long sequences, the compiled scan least at every length"}}
 # Times differ from run to run, so this output is not compared.
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.6))
 for name in contenders:
