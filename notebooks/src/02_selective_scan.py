@@ -519,11 +519,12 @@ assert error > 1e6
 # >
 # > — {cite}`gu2023mamba`, Section 3.3
 #
-# ({term}`HBM` is a GPU's large memory, {term}`SRAM` the small and fast one beside its arithmetic.) With the state in front of every chunk kept, the backward pass goes through the chunks from the last to the first; in
-# each it runs forwards once more, and then backwards. `chunked`, whose chunks have about $\sqrt L$ tokens, keeps some
-# states of each, one in 16 tokens, which saves it a sweep; the compiled backend keeps one in 32. This is the compiled
-# one, its backward sweep over a chunk, token by token. The letters are those of {eq}`eq-adjoint` and {eq}`eq-gradients`;
-# `h` is the state before the token once the line `h = load(hs, ...)` has run:
+# ({term}`HBM` is a GPU's large memory, {term}`SRAM` the small and fast one beside its arithmetic.) With the state in
+# front of every chunk kept, the backward pass goes through the chunks from the last to the first; in each it runs
+# forwards once more, and then backwards. `chunked`, whose chunks have about $\sqrt L$ tokens, keeps some states of
+# each, one in 16 tokens, which saves it a sweep; the compiled backend keeps one in 32. This is the compiled one, its
+# backward sweep over a chunk, token by token. The letters are those of {eq}`eq-adjoint` and {eq}`eq-gradients`; `h` is
+# the state before the token once the line `h = load(hs, ...)` has run:
 
 # %%
 show_source(
