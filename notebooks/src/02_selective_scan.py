@@ -383,7 +383,7 @@ assert (by_chunks.to(f64) - exact).abs().max() < 1e-5
 # %%
 show_source(chunked.forward, start="h = torch.zeros_like", end="torch.matmul")
 
-# %% tags=["hide-input"]
+# %%
 show_source(chunked._advance)
 
 # %%
