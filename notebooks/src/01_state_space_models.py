@@ -136,8 +136,8 @@ for name, L in sizes.items():
 # This is the classical research that the quotation speaks of; it goes back to Kalman {cite}`kalman1960filtering`.
 # (Papers on S4 call the state $x$. Here $x$ is kept for the tokens of a network.)
 #
-# To see what such a system does, strike it once, like a bell. A very short pulse of area 1 at $t = 0$ puts $B$ into the state;
-# from there it moves by itself, and the output is the *impulse response*
+# To see what such a system does, strike it once, like a bell. A very short pulse of area 1 at $t = 0$ puts $B$ into the
+# state; from there it moves by itself, and the output (without $D$) is the *impulse response*
 #
 # $$ y(t) = C\,e^{At} B . $$ (eq-impulse)
 
@@ -457,8 +457,8 @@ assert torch.allclose(M @ u, y) and torch.allclose(convolve(u, K), y)
 # whatever its length: the $N$ decays $\bar A_n$, the $N$ weights $C_n \bar B_n$, and $D$. The price is its shape: a sum of
 # exponentials.
 #
-# A kernel of length $L$ costs $L^2$ multiplications if it is applied directly. The fast Fourier transform turns a
-# convolution into a product and costs about $L \log L$:
+# A kernel of length $L$ costs of the order of $L^2$ multiplications if it is applied directly. The fast Fourier transform
+# turns a convolution into a product and costs of the order of $L \log L$:
 
 # %%
 show_source(convolve_fft)
@@ -575,7 +575,7 @@ assert (DT_MIN, DT_MAX) == (0.001, 0.1)
 
 # %% [markdown]
 # A state is a *compression* of the past, and $A$ decides what is kept. (The {ref}`deeper part <ssm-deeper>` shows an $A$
-# that was derived to keep as much as possible.) Mamba starts from the simple S4D-Real and leaves the question of what to
+# that was derived from the question what to keep.) Mamba starts from the simple S4D-Real and leaves the question of what to
 # keep to the input. That is selection, below.
 #
 # ## From a row to an image
@@ -809,8 +809,8 @@ assert mismatch["constant Δ"] < 1e-12 < 0.01 < mismatch["selected Δ"]
 # :::{note}
 # A fine point that is often told wrongly. Shift the *whole* input, with zeros before it, and the output of a selective
 # scan shifts with it, because $\Delta_t$ is the same function of the token at every position. As a map from input to
-# output it is time-invariant. What it has lost is *linearity*: the answer to a sum is not the sum of the answers. Mamba's word
-# "time-varying" is about the linear system that you get when the selected parameters are held fixed, the matrix $M$
+# output it is time-invariant. What it has lost is *linearity*: the answer to a sum is not the sum of the answers. Mamba's
+# word "time-varying" is about the linear system that you get when the selected parameters are held fixed, the matrix $M$
 # above.
 # :::
 

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 
 from lightm.cpu import math as vector_math
 from lightm.data import load_dataset
+from lightm.models import build_model
 from lightm.scan import (
     backends,
     chunked,
@@ -148,8 +149,9 @@ assert torch.allclose(M @ u, y)
 # What is special about this table? Not its rank: with no zero column it would have full rank, as every triangular matrix
 # without a zero on the diagonal. It is what lies *off* the diagonal. Cut the sequence in two behind any token. The block
 # of $M$ that says what the later tokens (rows) take from the earlier ones (columns) has rank at most $N$, because
-# everything that crosses the cut goes through the $N$ numbers of the state. Such a matrix is called *$N$-semiseparable*
-# {cite}`dao2024mamba2`. It is the reason why $N$ numbers can stand for all of the past.
+# everything that crosses the cut goes through the $N$ numbers of the state. A triangular matrix with this property, for
+# every cut, is called *$N$-semiseparable* {cite}`dao2024mamba2`. It is the reason why $N$ numbers can stand for all of the
+# past.
 
 # %%
 print("rank of the whole matrix:", torch.linalg.matrix_rank(M).item())
@@ -306,14 +308,17 @@ frames_slider(
 #
 # Rounds are not work. The loop does one step per token, doubling joins pairs $\log_2 L$ times per token. (Blelloch's
 # tree gets by with about two joins per token, in twice the rounds.) Worse is the *memory*: $a$ and $b$ have an entry for
-# every token, channel *and state*. For one image in the first stage of LightM-UNet, $D = 64$ and $N = 16$:
+# every token, channel *and state*. In the first stage of LightM-UNet, $D = 64$ and $N = 16$; for one image that makes
 
 # %%
+first = build_model("lightm-unet", 2, 1, 2).encoder[0].stack.layers[0].mixer
+D, N = first.ssms[0].A_log.shape
+assert (D, N) == (64, 16)
 print(
     f"{'image':<18}{'tokens, steps of the loop':>26}{'rounds':>8}{'a or b alone':>15}"
 )
 for name, L in [("64 x 64", 64**2), ("512 x 512", 512**2), ("128 x 128 x 128", 128**3)]:
-    gigabytes = 4 * L * 64 * 16 / 2**30
+    gigabytes = 4 * L * D * N / 2**30
     print(f"{name:<18}{L:>26,}{math.ceil(math.log2(L)):>8}{gigabytes:>11.2f} GiB")
 assert math.ceil(math.log2(16)) == 4 and math.ceil(math.log2(10**6)) == 20
 

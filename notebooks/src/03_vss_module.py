@@ -221,6 +221,7 @@ ssm = SelectiveSSM(channels=512, d_state=16, dt_rank=16)
 with torch.no_grad():
     delta = F.softplus(ssm.dt_bias)  # (D,), what an input of zero gives
     half_life = math.log(2) / (delta[:, None] * ssm.A_log.exp())  # (D, N), in tokens
+assert 0.001 <= delta.min() and delta.max() <= 0.1
 assert 0.4 < half_life.min() and half_life.max() < 700
 
 fig, ax = plt.subplots()
