@@ -64,8 +64,8 @@ mask = torch.from_numpy(case.label).to(f64)  # (H, W), 1 in the lungs
 row = image[56]  # (L,), the running example: one row through both lungs
 
 # %% [markdown]
-# Here is the whole idea in one picture. On the left is a synthetic radiograph with one row marked; on the right, that row
-# and two states that walk along it from left to right. Each state is a single number, which every pixel changes a
+# Here is the whole idea in one picture. On the left is a synthetic radiograph with one row marked; on the right, that
+# row and two states that walk along it from left to right. Each state is a single number, which every pixel changes a
 # little. One forgets fast and follows the row, the other forgets slowly and averages it. What such a state is, and what
 # decides how fast it forgets, is the subject of this chapter.
 
@@ -92,8 +92,9 @@ plt.show()
 # > — {cite}`liao2024lightmunet`, Section 1
 #
 # Two promises: *long range*, and *linear* cost. For the second, count the multiplications for one channel, without the
-# linear layers that both need around them. Mamba's scan with $N$ states does $4N + 2$ for every pixel ({doc}`09_counting`
-# goes through them); attention does two for every pair of the $L$ pixels, one to compare them and one to add them up.
+# linear layers that both need around them. Mamba's scan with $N$ states does $4N + 2$ for every pixel
+# ({doc}`09_counting` goes through them); attention does two for every pair of the $L$ pixels, one to compare them and
+# one to add them up.
 
 # %%
 N = 16
@@ -114,8 +115,8 @@ for name, L in sizes.items():
 # $$ h'(t) = A\,h(t) + B\,u(t), \qquad A = -a < 0. $$ (eq-cup)
 #
 # $h'$ is the rate at which $h$ changes. With no more water coming, $h(t) = h(0)\,e^{-at}$: the cup forgets
-# exponentially, half of its content every $\ln 2 / a$. A linear SSM is several such cups, with holes of different sizes,
-# and pipes between them:
+# exponentially, half of its content every $\ln 2 / a$. A linear SSM is several such cups, with holes of different
+# sizes, and pipes between them:
 #
 # $$
 # \begin{aligned}
@@ -302,8 +303,8 @@ for rule, slope in {"bilinear": 2, "euler": 1, "mamba": 1}.items():
     assert abs(math.log2(halved) - slope) < 0.1
 
 # %% [markdown]
-# Forward Euler has a second flaw. For a real $A < 0$ and a step that is long for it ($\Delta > 2/|A|$) the state doesn't
-# forget, it explodes. With the others it never does.
+# Forward Euler has a second flaw. For a real $A < 0$ and a step that is long for it ($\Delta > 2/|A|$) the state
+# doesn't forget, it explodes. With the others it never does.
 
 # %%
 for name, rule in RULES.items():
@@ -324,8 +325,8 @@ show_source(mamba)
 # %% [markdown]
 # First order, like Euler: is that sloppy? Two identities say what it means.
 #
-# * Its kernel is the continuous impulse response {eq}`eq-impulse`, sampled and multiplied by $\Delta$. Engineers know it
-#   as *impulse invariance*.
+# * Its kernel is the continuous impulse response {eq}`eq-impulse`, sampled and multiplied by $\Delta$. Engineers know
+#   it as *impulse invariance*.
 # * For a diagonal $A$, every state is that of zero-order hold times a number, $z/(e^z - 1)$ with $z = \Delta A$.
 
 # %%
@@ -342,10 +343,10 @@ print("A:     ", A)
 print("factor:", factor)
 
 # %% [markdown]
-# In a single channel with a constant $\Delta$, the factor can be moved into $B$, and the two rules describe the same set
-# of models. In Mamba they don't. There, all channels share $B$ and $C$, while $A$ and $\Delta$, and with them the factor,
-# are a channel's own; and a $\Delta$ that is selected changes the factor from token to token. No common $B$ and $C$ can
-# make up for different factors, because exponentials with different rates are linearly independent:
+# In a single channel with a constant $\Delta$, the factor can be moved into $B$, and the two rules describe the same
+# set of models. In Mamba they don't. There, all channels share $B$ and $C$, while $A$ and $\Delta$, and with them the
+# factor, are a channel's own; and a $\Delta$ that is selected changes the factor from token to token. No common $B$ and
+# $C$ can make up for different factors, because exponentials with different rates are linearly independent:
 
 
 # %%
@@ -394,9 +395,9 @@ show_source(states)
 # With a diagonal $\bar A$ that is three multiplications per pixel and state and one for $D$, $3N + 1$: fewer than the
 # $4N + 2$ from above, because constant $\bar A$ and $\bar B$ are computed once and not for every token.
 #
-# Six pixels, one state, $A = -1$ and $\Delta = 0.5$. Check a line by hand: $\bar A$ times the line before, plus $\bar B$
-# times the new input. The cell also solves the differential equation by its integral, $h(t) = \int_0^t e^{-(t-s)} u(s)\,ds$,
-# and finds the same states.
+# Six pixels, one state, $A = -1$ and $\Delta = 0.5$. Check a line by hand: $\bar A$ times the line before, plus $\bar
+# B$ times the new input. The cell also solves the differential equation by its integral, $h(t) = \int_0^t e^{-(t-s)}
+# u(s)\,ds$, and finds the same states.
 
 # %%
 u = torch.tensor([0.0, 1.0, 1.0, 0.0, 0.0, 2.0], dtype=f64)
@@ -454,11 +455,11 @@ assert torch.allclose(M @ u, y) and torch.allclose(convolve(u, K), y)
 
 # %% [markdown]
 # A CNN has kernels that are 3 or 7 pixels wide. This one is as long as the image row, and $2N + 1$ numbers describe it
-# whatever its length: the $N$ decays $\bar A_n$, the $N$ weights $C_n \bar B_n$, and $D$. The price is its shape: a sum of
-# exponentials.
+# whatever its length: the $N$ decays $\bar A_n$, the $N$ weights $C_n \bar B_n$, and $D$. The price is its shape: a sum
+# of exponentials.
 #
-# A kernel of length $L$ costs of the order of $L^2$ multiplications if it is applied directly. The fast Fourier transform
-# turns a convolution into a product and costs of the order of $L \log L$:
+# A kernel of length $L$ costs of the order of $L^2$ multiplications if it is applied directly. The fast Fourier
+# transform turns a convolution into a product and costs of the order of $L \log L$:
 
 # %%
 show_source(convolve_fft)
@@ -562,9 +563,9 @@ frames_slider(
 # The output is late: the scan knows only what it has passed. A model with this property is called *causal*. It is one
 # reason why image models scan in more than one direction.
 #
-# Mamba's diagonal is $A = (-1, -2, \dots, -N)$, called S4D-Real: with $N = 16$ that is sixteen half-lives in one channel.
-# Together with $\Delta$, which starts between 0.001 and 0.1 and differs between channels, a layer has memories of many
-# lengths:
+# Mamba's diagonal is $A = (-1, -2, \dots, -N)$, called S4D-Real: with $N = 16$ that is sixteen half-lives in one
+# channel. Together with $\Delta$, which starts between 0.001 and 0.1 and differs between channels, a layer has memories
+# of many lengths:
 
 # %%
 print("half-lives in pixels, A = -1, -2, -4, -8, -16")
@@ -574,9 +575,9 @@ for delta in (DT_MAX, 0.01, DT_MIN):
 assert (DT_MIN, DT_MAX) == (0.001, 0.1)
 
 # %% [markdown]
-# A state is a *compression* of the past, and $A$ decides what is kept. (The {ref}`deeper part <ssm-deeper>` shows an $A$
-# that was derived from the question what to keep.) Mamba starts from the simple S4D-Real and leaves the question of what to
-# keep to the input. That is selection, below.
+# A state is a *compression* of the past, and $A$ decides what is kept. (The {ref}`deeper part <ssm-deeper>` shows an
+# $A$ that was derived from the question what to keep.) Mamba starts from the simple S4D-Real and leaves the question of
+# what to keep to the input. That is selection, below.
 #
 # ## From a row to an image
 #
@@ -809,9 +810,9 @@ assert mismatch["constant Δ"] < 1e-12 < 0.01 < mismatch["selected Δ"]
 # :::{note}
 # A fine point that is often told wrongly. Shift the *whole* input, with zeros before it, and the output of a selective
 # scan shifts with it, because $\Delta_t$ is the same function of the token at every position. As a map from input to
-# output it is time-invariant. What it has lost is *linearity*: the answer to a sum is not the sum of the answers. Mamba's
-# word "time-varying" is about the linear system that you get when the selected parameters are held fixed, the matrix $M$
-# above.
+# output it is time-invariant. What it has lost is *linearity*: the answer to a sum is not the sum of the answers.
+# Mamba's word "time-varying" is about the linear system that you get when the selected parameters are held fixed, the
+# matrix $M$ above.
 # :::
 
 # %%
@@ -863,8 +864,8 @@ assert left["constant Δ"] < 1e-9 and left["selected Δ"] > 0.05
 # > — {cite}`gu2023mamba`, Section 3.1
 #
 # Mamba's test for this is *selective copying*: remember a few marked tokens among many others, wherever they are. Here
-# is a simpler task of the same kind. Each token has a value $v_t$, and a few are marked, $m_t = 1$. The question at every
-# token is: what was the value at the *last mark*? (On an image: what was the intensity at the last border?)
+# is a simpler task of the same kind. Each token has a value $v_t$, and a few are marked, $m_t = 1$. The question at
+# every token is: what was the value at the *last mark*? (On an image: what was the intensity at the last border?)
 
 
 # %%
@@ -883,7 +884,8 @@ for name, line in (("v", v), ("m", m), ("wanted", wanted)):
 
 # %% [markdown]
 # A linear time-invariant system can't do it. To be generous, we give it $v$, $m$, and even the product $v m$ as inputs,
-# and for each the best of all kernels. For the selective system, one state is enough, and its weights can be written down:
+# and for each the best of all kernels. For the selective system, one state is enough, and its weights can be written
+# down:
 # $\Delta_t$ large at a mark, so that the old value is wiped out and the new one comes in, and $\Delta_t = 0$ elsewhere,
 # so that nothing happens.
 
@@ -906,8 +908,8 @@ print(f"signal missed by one selective state:   {100 * error_selection:3.0f}%")
 assert error_convolution > 0.3 and error_selection < 1e-10
 
 # %% [markdown]
-# Can it be *learnt*? Take the package's selective SSM as it starts in a network, 16 channels with one state each, between
-# two linear layers, and train it for a few seconds on this task.
+# Can it be *learnt*? Take the package's selective SSM as it starts in a network, 16 channels with one state each,
+# between two linear layers, and train it for a few seconds on this task.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Error against training steps: it falls from one and passes below the dashed line of the best convolution early on"}}
 torch.manual_seed(0)
@@ -954,8 +956,8 @@ assert np.mean(curve[-10:]) < 0.3 * error_convolution
 # ### What passes the filter
 #
 # A convolution has a transfer function: what it does to an oscillation of each frequency. (In imaging, its magnitude,
-# scaled to 1 at frequency zero, is called the modulation transfer function.) It is a sum over the kernel, and for an SSM
-# whose $\bar A$ has all eigenvalues inside the unit circle, that sum has a closed form,
+# scaled to 1 at frequency zero, is called the modulation transfer function.) It is a sum over the kernel, and for an
+# SSM whose $\bar A$ has all eigenvalues inside the unit circle, that sum has a closed form,
 #
 # $$ H(z) = \sum_{k \ge 0} K_k z^{-k} = C\,(I - \bar A/z)^{-1}\bar B + D, \qquad z = e^{i\omega}. $$
 
@@ -984,8 +986,9 @@ plt.show()
 # %% [markdown]
 # ### What a state can hold
 #
-# Sixteen exponentials sound poor. How much of the past can sixteen numbers hold? There is an $A$ that was *derived* from
-# this question: HiPPO-LegS {cite}`gu2020hippo`, in the time-invariant form with which S4 {cite}`gu2022s4` began. Let
+# Sixteen exponentials sound poor. How much of the past can sixteen numbers hold? There is an $A$ that was *derived*
+# from this question: HiPPO-LegS {cite}`gu2020hippo`, in the time-invariant form with which S4 {cite}`gu2022s4` began.
+# Let
 # $L_n(x) = \sqrt{2n + 1}\,P_n(2x - 1)$ be Legendre's polynomials, scaled and shifted so that they are orthonormal on
 # $[0, 1]$. HiPPO's $A$ and $B$ are such that its states are
 #
@@ -997,8 +1000,8 @@ plt.show()
 #
 # $$ u(t - \tau) \approx \sum_{n < N} h_n(t)\, L_n(e^{-\tau}), $$ (eq-recall)
 #
-# the best approximation by $N$ terms in the sense of least squares over $x$. It is fine for what is recent and coarse for
-# what is long ago.
+# the best approximation by $N$ terms in the sense of least squares over $x$. It is fine for what is recent and coarse
+# for what is long ago.
 
 # %%
 delta = 3 / len(row)  # the whole row lies within three time constants

@@ -146,12 +146,12 @@ assert torch.allclose(M @ u, y)
 # attention, a table of how much every token takes from every earlier one. Column 4 is zero: no token hears the one with
 # $\Delta = 0$.
 #
-# What is special about this table? Not its rank: with no zero column it would have full rank, as every triangular matrix
-# without a zero on the diagonal. It is what lies *off* the diagonal. Cut the sequence in two behind any token. The block
-# of $M$ that says what the later tokens (rows) take from the earlier ones (columns) has rank at most $N$, because
-# everything that crosses the cut goes through the $N$ numbers of the state. A triangular matrix with this property, for
-# every cut, is called *$N$-semiseparable* {cite}`dao2024mamba2`. It is the reason why $N$ numbers can stand for all of the
-# past.
+# What is special about this table? Not its rank: with no zero column it would have full rank, as every triangular
+# matrix without a zero on the diagonal. It is what lies *off* the diagonal. Cut the sequence in two behind any token.
+# The block of $M$ that says what the later tokens (rows) take from the earlier ones (columns) has rank at most $N$,
+# because everything that crosses the cut goes through the $N$ numbers of the state. A triangular matrix with this
+# property, for every cut, is called *$N$-semiseparable* {cite}`dao2024mamba2`. It is the reason why $N$ numbers can
+# stand for all of the past.
 
 # %%
 print("rank of the whole matrix:", torch.linalg.matrix_rank(M).item())
@@ -181,15 +181,15 @@ print("below the cuts", *ranks)
 assert torch.linalg.matrix_rank(M_three) == L and max(ranks) == N
 
 # %% [markdown]
-# The likeness to attention can be made exact. If all states of a channel share one decay, the decays come out of the sum
-# over the states, and
+# The likeness to attention can be made exact. If all states of a channel share one decay, the decays come out of the
+# sum over the states, and
 #
 # $$ M_{ts} = (a_t \cdots a_{s+1})\; C_t \cdot B_s\,\Delta_s , $$ (eq-duality)
 #
-# which is attention without the softmax: queries $C_t$, keys $\Delta_s B_s$, values $u_s$, and instead of a mask of zeros
-# and ones one that fades with the distance. A recurrence in $O(L)$ and a masked product of matrices in $O(L^2)$ are then
-# two ways to compute the same thing. That is the *state space duality* on which Mamba-2 {cite}`dao2024mamba2` is built.
-# Mamba, and LightM-UNet, have a decay for each state; their $M$ is a sum of $N$ such tables.
+# which is attention without the softmax: queries $C_t$, keys $\Delta_s B_s$, values $u_s$, and instead of a mask of
+# zeros and ones one that fades with the distance. A recurrence in $O(L)$ and a masked product of matrices in $O(L^2)$
+# are then two ways to compute the same thing. That is the *state space duality* on which Mamba-2 {cite}`dao2024mamba2`
+# is built. Mamba, and LightM-UNet, have a decay for each state; their $M$ is a sum of $N$ such tables.
 
 # %%
 shared = scan_matrix(steps, rates[:1].expand(N), B_t, C_t)
@@ -307,8 +307,9 @@ frames_slider(
 # ### What it costs
 #
 # Rounds are not work. The loop does one step per token, doubling joins pairs $\log_2 L$ times per token. (Blelloch's
-# tree gets by with about two joins per token, in twice the rounds.) Worse is the *memory*: $a$ and $b$ have an entry for
-# every token, channel *and state*. In the first stage of LightM-UNet, $D = 64$ and $N = 16$; for one image that makes
+# tree gets by with about two joins per token, in twice the rounds.) Worse is the *memory*: $a$ and $b$ have an entry
+# for every token, channel *and state*. In the first stage of LightM-UNet, $D = 64$ and $N = 16$; for one image that
+# makes
 
 # %%
 first = build_model("lightm-unet", 2, 1, 2).encoder[0].stack.layers[0].mixer
@@ -341,8 +342,8 @@ assert math.ceil(math.log2(16)) == 4 and math.ceil(math.log2(10**6)) == 20
 # $$ \frac{h_t}{P_t} = \frac{h_{t-1}}{P_{t-1}} + \frac{b_t}{P_t} \quad\Longrightarrow\quad
 #    h_t = P_t \sum_{s \le t} \frac{b_s}{P_s} , $$
 #
-# two cumulative sums ($\log P_t$ is one as well). The formula is correct, and useless in floating point: $P_t$ is a product
-# of thousands of numbers below one, and soon it is rounded to zero.
+# two cumulative sums ($\log P_t$ is one as well). The formula is correct, and useless in floating point: $P_t$ is a
+# product of thousands of numbers below one, and soon it is rounded to zero.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Relative error against the token, on a logarithmic axis. The shortcut's error climbs a hundredfold within a few hundred tokens, and there its curve ends, because the product of the decays is zero. The chunked scan stays at rounding error to the last token"}}
 L = 2048
@@ -411,8 +412,8 @@ in_chunks = doubling(chunks_a, from_right_state)[0].flatten()  # sweep 3
 assert torch.allclose(in_chunks, wanted)
 
 # %% [markdown]
-# With $K = \sqrt L$ that is $3\sqrt L$ steps instead of $L$, about twice the arithmetic, and memory for $M = \sqrt L$ states
-# instead of $L$. It is ordinary PyTorch, so it runs wherever PyTorch does: backend `chunked`.
+# With $K = \sqrt L$ that is $3\sqrt L$ steps instead of $L$, about twice the arithmetic, and memory for $M = \sqrt L$
+# states instead of $L$. It is ordinary PyTorch, so it runs wherever PyTorch does: backend `chunked`.
 #
 # ## The gradient, by hand
 #
@@ -423,8 +424,8 @@ assert torch.allclose(in_chunks, wanted)
 #
 # $$ g_t = C_t\,\mathrm{d}y_t + a_{t+1}\,g_{t+1}, \qquad g_{L+1} = 0 . $$ (eq-adjoint)
 #
-# This is *the same recurrence, backwards in time*, fed by $\mathrm{d}y$. The decay that let $h$ forget its past lets the
-# gradient forget its future. Everything else follows from where each input stands in {eq}`eq-scan`:
+# This is *the same recurrence, backwards in time*, fed by $\mathrm{d}y$. The decay that let $h$ forget its past lets
+# the gradient forget its future. Everything else follows from where each input stands in {eq}`eq-scan`:
 #
 # $$
 # \begin{aligned}
@@ -439,8 +440,8 @@ assert torch.allclose(in_chunks, wanted)
 #
 # $q_t$ is the gradient of the *exponent*: the derivative of $e^x$ is $e^x$, so $\Delta_t A$ receives $a_t h_{t-1} g_t$.
 # (With several sequences in a batch, $\mathrm{d}A$ and $\mathrm{d}D$ are also sums over them.) A {term}`softplus` in
-# front of the scan multiplies $\mathrm{d}\Delta_t$ by its derivative, a bias of $\Delta$ collects the sum of what is then
-# there, and a gate behind the scan multiplies $\mathrm{d}y_t$.
+# front of the scan multiplies $\mathrm{d}\Delta_t$ by its derivative, the gradient of a bias of $\Delta$ is the sum of
+# that over the tokens, and a gate behind the scan multiplies $\mathrm{d}y_t$.
 #
 # Is it right? The equations, letter for letter, against PyTorch's automatic differentiation of the loop:
 
@@ -503,8 +504,8 @@ for name, x in inputs.items():
 # the last. There are three ways to have them:
 #
 # * *Keep all*: what automatic differentiation does. $N$ times the memory of the input, the GiB of the table above.
-# * *Run the recurrence backwards*, $h_{t-1} = (h_t - b_t) / a_t$. It takes no memory and gives no result: each step divides
-#   by a number below one, so rounding errors grow exactly as fast as the state forgot.
+# * *Run the recurrence backwards*, $h_{t-1} = (h_t - b_t) / a_t$. It takes no memory and gives no result: each step
+#   divides by a number below one, so rounding errors grow exactly as fast as the state forgot.
 
 # %%
 h = doubling(a_long, b_long)[0]  # float32
@@ -540,7 +541,7 @@ show_source(
 # ### What a gradient can reach
 #
 # {eq}`eq-adjoint` says that a gradient travels back until something forgets. On an image that can be seen. Let
-# $\Delta$ be large where a *synthetic* radiograph is dark, so that the scan forgets in the lungs, and ask for the
+# $\Delta$ be large where a synthetic radiograph is dark, so that the scan forgets in the lungs, and ask for the
 # gradient of the output at one pixel (the dot) with respect to all pixels. The tokens are the image, column by column.
 
 # %% tags=["hide-input"]
@@ -613,15 +614,16 @@ show_source(cpu_forward.store_decays, start="if normal", end="exp2(")
 # `load`, `spread` and `store` move vectors (`spread` copies one number to every lane); the arithmetic is {eq}`eq-scan`.
 # Two details are worth knowing because they decide speed and accuracy.
 #
-# **The exponential.** There is one per token, channel and state, as many as $a$ had entries in the table above, and by the
-# measurements of {doc}`11_fast_scan` a well-made scan on a CPU spends most of its time on them. Computers count in powers of two, so $A$ is multiplied by $\log_2 e$
-# beforehand and the kernel computes $2^x$. With $k$ the integer next to $x$,
+# **The exponential.** There is one per token, channel and state, as many as $a$ had entries in the table above, and by
+# the measurements of {doc}`11_fast_scan` a well-made scan on a CPU spends most of its time on them. Computers count in
+# powers of two, so $A$ is multiplied by $\log_2 e$ beforehand and the kernel computes $2^x$. With $k$ the integer
+# nearest to $x$,
 #
 # $$ 2^x = 2^k \cdot 2^{f}, \qquad |f| \le \tfrac12 . $$
 #
 # Multiplying by $2^k$ is adding $k$ to the exponent bits of a floating-point number. What is left, $2^f$ on a short
-# interval, is a polynomial. Its coefficients are near those of the Taylor series, $(\ln 2)^n/n!$, moved a little so
-# that the error is spread evenly:
+# interval, is well approximated by a polynomial. Its coefficients are near those of the Taylor series, $(\ln 2)^n/n!$,
+# moved a little so that the error is spread evenly:
 
 # %%
 coefficients = vector_math._exp2_coefficients(32)
@@ -637,9 +639,9 @@ print(f"Taylor {abs(taylor).max():.1e}, the kernel's {abs(kernels).max():.1e}")
 assert abs(kernels).max() < 2**-24 < abs(taylor).max()  # below the rounding of float32
 
 # %% [markdown]
-# Where a register holds sixteen numbers ({term}`AVX-512`), it can hold a table: the sixteen powers $2^{i/16}$, which one
-# instruction looks up for sixteen numbers at once. Then $x$ is rounded to $k/16$ instead of $k$, what is left is sixteen
-# times shorter, and fewer coefficients do:
+# Where a register holds sixteen numbers ({term}`AVX-512`), it can hold a table: the sixteen powers $2^{i/16}$, which
+# one instruction looks up for sixteen numbers at once. Then $x$ is rounded to a multiple of $1/16$ instead of an
+# integer, what is left is sixteen times shorter, and fewer coefficients do:
 
 # %%
 quotient = vector_math._table_quotient()
@@ -652,9 +654,9 @@ print(f"largest relative error: {abs(by_table).max():.1e}")
 assert abs(by_table).max() < 2**-24
 
 # %% [markdown]
-# **Long sums.** $\mathrm{d}A$, $\mathrm{d}D$ and the gradient of the bias add up a term for every token. In float32, adding a small number to a
-# large sum loses the small one's last digits; over all tokens of an image the loss shows. Kahan's sum keeps what was lost in
-# a second variable and adds it back at the next step:
+# **Long sums.** $\mathrm{d}A$, $\mathrm{d}D$ and the gradient of the bias add up a term for every token. In float32,
+# adding a small number to a large sum loses the small one's last digits; over all tokens of an image the loss shows.
+# Kahan's sum keeps what was lost in a second variable and adds it back at the next step:
 
 # %%
 show_source(cpu_backward.add_compensated)
@@ -790,14 +792,14 @@ for name in set(contenders) - {"doubling"}:  # four times the tokens, four times
 #
 # Forwards and backwards, the median of three, on the machine that built this page. On logarithmic axes, a time that is
 # proportional to the number of tokens is a line of slope one. By the number of operations, the loop, the chunks and the
-# compiled kernel are proportional, as {cite:t}`liao2024lightmunet` say of Mamba, and doubling is not: it does $\log_2 L$
-# times as much. What a clock shows is flatter at first, while the fixed cost of a call weighs more than the tokens; the
-# last slope of each line is printed under the figure. *Which* multiple of the tokens it is, is another matter.
+# compiled kernel are proportional, as {cite:t}`liao2024lightmunet` say of Mamba, and doubling is not: it does $\log_2
+# L$ times as much. What a clock shows is flatter at first, while the fixed cost of a call weighs more than the tokens;
+# the last slope of each line is printed under the figure. *Which* multiple of the tokens it is, is another matter.
 #
 # Memory is proportional to the tokens, too (for doubling, with its rounds, a little more than that). Keeping only the
-# state in front of every one of `chunked`'s chunks would take $\sqrt L$ states instead; it keeps as much as one input has,
-# and is faster for it. The compiled kernel's chunks are short so that they fit in the processor's cache, and what it keeps
-# is half of that.
+# state in front of every one of `chunked`'s chunks would take $\sqrt L$ states instead; it keeps as much as one input
+# has, and is faster for it. The compiled kernel's chunks are short so that they fit in the processor's cache, and what
+# it keeps is half of that.
 
 
 # %%

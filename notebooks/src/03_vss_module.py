@@ -86,8 +86,8 @@ largest = max(
 assert largest is first.ssms
 
 # %% [markdown]
-# And this is {eq}`eq-vss` in the package; its fourth line is LayerNorm, SiLU and product of the two branches in one pass
-# over memory:
+# And this is {eq}`eq-vss` in the package; its fourth line is LayerNorm, SiLU and product of the two branches in one
+# pass over memory:
 
 # %%
 show_source(VSSModule.forward, start="u = F.silu")
@@ -169,8 +169,9 @@ show_source(SpatialDWConv.forward)
 show_source(CausalDWConv.forward)
 
 # %% [markdown]
-# A direct way to see what a part may look at is the gradient of one output pixel with respect to every input pixel. With
-# weights and an input drawn at random, it is exactly zero only where no path leads from the input pixel to the output.
+# A direct way to see what a part may look at is the gradient of one output pixel with respect to every input pixel.
+# With weights and an input drawn at random, it is exactly zero only where no path leads from the input pixel to the
+# output.
 
 
 # %%
@@ -205,13 +206,14 @@ for dwconv in SpatialDWConv(8, 2), CausalDWConv(8, 2):
 show_source(SelectiveSSM.forward)
 
 # %% [markdown]
-# The two projections are small: `x_proj` reads $R + 2N$ numbers off each token ($R$ = `dt_rank` = $\lceil
-# C/16\rceil$, $N$ = 16), and `dt_proj` expands $R$ of them to one step size $\Delta$ for each of the $D$ channels, which a
+# The two projections are small: `x_proj` reads $R + 2N$ numbers off each token ($R$ = `dt_rank` = $\lceil C/16\rceil$,
+# $N$ = 16), and `dt_proj` expands $R$ of them to one step size $\Delta$ for each of the $D$ channels, which a
 # {term}`softplus` makes positive.
 #
 # How it starts matters, because $\Delta$ and $A$ set the memory. While $\Delta$ stays the same, a state decays to
 # $e^{-k\Delta|A|}$ in $k$ tokens, so it forgets half of what it knows in $\ln 2/(\Delta|A|)$ tokens. The module starts as
-# Mamba does: $A = -1, \dots, -N$ in every channel, $\Delta$ spread log-uniformly from 0.001 to 0.1 for an input of zero.
+# Mamba does: $A = -1, \dots, -N$ in every channel, $\Delta$ spread log-uniformly from 0.001 to 0.1 for an input of
+# zero.
 
 # %%
 show_source(ssm_parameters)
@@ -242,10 +244,10 @@ for width, share in shares.items():
 assert shares[64] < 0.15 and shares[256] < 0.02
 
 # %% [markdown]
-# A state that is to carry something from one pixel to *the pixel below it* has to hold on to it for a whole row of tokens.
-# At the start few states can, and the fewer, the wider the image. The network may learn longer memories, but at the start
-# it depends, for what goes down the image, mostly on the $3\times3$ DWConv. That is a reason to prefer the spatial
-# reading, and one to scan in more than one direction.
+# A state that is to carry something from one pixel to *the pixel below it* has to hold on to it for a whole row of
+# tokens. At the start few states can, and the fewer, the wider the image. The network may learn longer memories, but at
+# the start it depends, for what goes down the image, mostly on the $3\times3$ DWConv. That is a reason to prefer the
+# spatial reading, and one to scan in more than one direction.
 #
 # ## Directions
 #
@@ -359,9 +361,9 @@ assert sizes[4, "spatial"] == sizes[1, "spatial"] + 3 * one_ssm
 # %% [markdown]
 # ## The module at work on an image
 #
-# A fresh module has nothing to show, so let one learn first: a very small LightM-UNet ({doc}`05_lightm_unet`
-# explains it) sees a few dozen batches of synthetic chest radiographs and learns to find the lungs. Then we take the VSS
-# module of its first layer, which works at full resolution, and look at each part.
+# A fresh module has nothing to show, so let one learn first: a very small LightM-UNet ({doc}`05_lightm_unet` explains
+# it) sees a few dozen batches of synthetic chest radiographs and learns to find the lungs. Then we take the VSS module
+# of its first layer, which works at full resolution, and look at each part.
 
 # %% tags=["hide-input"]
 data = load_dataset("phantom-cxr", cases=24, size=run.size)
@@ -437,9 +439,9 @@ frames_slider(
 )
 
 # %% [markdown]
-# Look for the DWConv, which brings out edges in some channels and smooths others; for the state's part of the SSM, which is
-# blurred along the rows and drags behind what it has read; and for the gate, which looks at no other pixel and keeps
-# edges sharp.
+# Look for the DWConv, which brings out edges in some channels and smooths others; for the state's part of the SSM,
+# which is blurred along the rows and drags behind what it has read; and for the gate, which looks at no other pixel and
+# keeps edges sharp.
 #
 # The selection itself can be seen too. $\Delta_t$ is how much a token is let into the state, and how much it wipes
 # out of what was there. It is a map over the image, one for each inner channel:
@@ -476,8 +478,8 @@ assert (
 # %% [markdown]
 # $\Delta_t$ is computed from a pixel and its neighbours, so its map follows intensities and edges: background, body and
 # lungs get different steps, though the labels mark the lungs only. The number ranges say how little of the selection a
-# training of a few seconds has used. Where $\Delta$ is near zero a channel lets the scan pass over the pixel and keeps what it holds; where it is large, it
-# takes in what it sees and forgets faster.
+# training of a few seconds has used. Where $\Delta$ is near zero a channel lets the scan pass over the pixel and keeps
+# what it holds; where it is large, it takes in what it sees and forgets faster.
 
 # %% [markdown]
 # ## Exercises

@@ -117,17 +117,18 @@ for name, tensor in {"M": x, "VSSM(LN(M))": vssm, "M_out": out}.items():
 # %% [markdown]
 # ## What the second LayerNorm hides
 #
-# LayerNorm divides a token by its standard deviation over the channels. Multiply the whole of $\widetilde M$ by 7 and the
-# second LayerNorm takes the 7 out again (but for the small $\varepsilon$ under its root). So a *common factor* of both
-# terms means nothing, and where all channels have one $s$, it is the position of a mixing knob, which sets how large
+# LayerNorm divides a token by its standard deviation over the channels. Multiply the whole of $\widetilde M$ by 7 and
+# the second LayerNorm takes the 7 out again (but for the small $\varepsilon$ under its root). So a *common factor* of
+# both terms means nothing, and where all channels have one $s$, it is the position of a mixing knob, which sets how
+# large
 # $s \cdot M$ is *beside* $\mathrm{VSSM}(\dots)$:
 #
 # * $s \to \infty$, alike in all channels: the layer forgets its VSS module and becomes
 #   $\mathrm{Projection}(\mathrm{LayerNorm}(M))$, which treats each pixel by itself;
 # * $s = 0$: only what the module made of the pixel is left, and of the pixel nothing.
 #
-# A factor that differs between channels is not hidden. It also weighs the channels against each other, and what LayerNorm
-# divides by is common to all of them:
+# A factor that differs between channels is not hidden. It also weighs the channels against each other, and what
+# LayerNorm divides by is common to all of them:
 
 # %%
 with torch.no_grad():
@@ -144,15 +145,15 @@ with torch.no_grad():
     layer.s.fill_(1)
 
 # %% [markdown]
-# This also says what the layer is *not*. In a ResNet, or in a Transformer that normalises at the beginning of its blocks,
-# the residual connection goes round the whole block, and a signal can pass through all blocks nearly unchanged. Here it
-# goes round the first LayerNorm and the VSS module only: the second LayerNorm and the projection lie on every path. So
-# let us see how deep it carries.
+# This also says what the layer is *not*. In a ResNet, or in a Transformer that normalises at the beginning of its
+# blocks, the residual connection goes round the whole block, and a signal can pass through all blocks nearly unchanged.
+# Here it goes round the first LayerNorm and the VSS module only: the second LayerNorm and the projection lie on every
+# path. So let us see how deep it carries.
 #
 # ## Depth, with and without the connection
 #
-# The paper motivates its four-layer bottleneck with convergence trouble in deep networks (Section 2.3) and removes
-# the connection in its ablation (Table 3). We stack fresh, *untrained* RVM layers, feed them the features of a synthetic
+# The paper motivates its four-layer bottleneck with convergence trouble in deep networks (Section 2.3) and removes the
+# connection in its ablation (Table 3). We stack fresh, *untrained* RVM layers, feed them the features of a synthetic
 # radiograph, and look at what arrives, and at the gradient that comes back.
 
 # %% tags=["hide-input"]
@@ -241,9 +242,9 @@ assert all(roughness(states[-1]) > 0.7 for states, _ in results["without residua
 
 # %% [markdown]
 # Without the connection the gradient grows by about the same factor in every layer, near $\sqrt 2$, and after a dozen
-# layers the picture is close to noise. Where does that factor come from? The two LayerNorms take the size of a signal out,
-# so what counts is the *relative* change of a token. And the VSS module multiplies two branches that both see the same
-# pixel. The relative changes of a product add up, $\mathrm{d}(ab)/(ab) = \mathrm{d}a/a + \mathrm{d}b/b$, and two
+# layers the picture is close to noise. Where does that factor come from? The two LayerNorms take the size of a signal
+# out, so what counts is the *relative* change of a token. And the VSS module multiplies two branches that both see the
+# same pixel. The relative changes of a product add up, $\mathrm{d}(ab)/(ab) = \mathrm{d}a/a + \mathrm{d}b/b$, and two
 # contributions of one size that are independent of each other have together $\sqrt 2$ times that size. This suggests an
 # experiment: leave one of the two branches out.
 
@@ -283,8 +284,8 @@ assert max(shares) < 0.7
 
 # %% [markdown]
 # So it is the product that makes the gradient grow, neither branch by itself; and the residual connection prevents it,
-# because beside $s \cdot M$ the product is the smaller part of the sum. Step through the layers. (That both channels of the
-# input look the same is no accident; {doc}`05_lightm_unet` comes back to it.)
+# because beside $s \cdot M$ the product is the smaller part of the sum. Step through the layers. (That both channels of
+# the input look the same is no accident; {doc}`05_lightm_unet` comes back to it.)
 
 # %% tags=["hide-input"]
 frames, steps = [], range(run.depth + 1)
@@ -311,10 +312,10 @@ frames_slider(
 # %% [markdown]
 # ### And in a network that is trained?
 #
-# All of this is measured on untrained layers, and it is no verdict on a trained network. A factor of $\sqrt 2$ per layer
-# is large over a hundred layers; a path through this network has at most nine. The optimiser (AdamW, or the Adam of the
-# authors' trainer) divides each parameter's step by the size of its gradients. And the weights move. So let both networks
-# learn, and look at the records of the ablation on real radiographs in {doc}`08_ablations`:
+# All of this is measured on untrained layers, and it is no verdict on a trained network. A factor of $\sqrt 2$ per
+# layer is large over a hundred layers; a path through this network has at most nine. The optimiser (AdamW, or the Adam
+# of the authors' trainer) divides each parameter's step by the size of its gradients. And the weights move. So let both
+# networks learn, and look at the records of the ablation on real radiographs in {doc}`08_ablations`:
 
 
 # %% tags=["hide-input"]
@@ -364,8 +365,8 @@ for experiment in experiments(recorded):
 #
 # ## The knob in a trained network
 #
-# What does the factor add to the plain connection? It lets every channel choose its own mixture. Look at where the $s$ of
-# the small network just trained went from 1.
+# What does the factor add to the plain connection? It lets every channel choose its own mixture. Look at where the $s$
+# of the small network just trained went from 1.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "One column of dots for each RVM layer: the learnt factors of its channels scatter around 1, where they started"}}
 factors = {
@@ -443,8 +444,8 @@ frames_slider(
 
 # %% [markdown]
 # On a phantom, brightness alone nearly decides where the lungs are. So the network can do without much of its VSS
-# modules' share (factors above 1), but not without the pixel (factor 0). On a harder task the balance may lie elsewhere;
-# that every channel of every layer can find it for itself is what the factor is for.
+# modules' share (factors above 1), but not without the pixel (factor 0). On a harder task the balance may lie
+# elsewhere; that every channel of every layer can find it for itself is what the factor is for.
 #
 # ## What it costs
 #

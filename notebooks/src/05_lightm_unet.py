@@ -116,8 +116,8 @@ for size in (512, 512), (128, 128, 128):
     print()
 
 # %% [markdown]
-# (Section 2.2 describes block $l$ with $32\times 2^l$ channels at its *input*, which fits these shapes if it counts blocks
-# from 0.)
+# (Section 2.2 describes block $l$ with $32\times 2^l$ channels at its *input*, which fits these shapes if it counts
+# blocks from 0.)
 #
 # ## Encoder and bottleneck
 #
@@ -184,10 +184,10 @@ print("-> half the channels, twice the size", tuple(out.shape))
 
 # %% [markdown]
 # The equation keeps the number of channels, while Section 2.1 says that each block halves it. Something has to do that;
-# here it is a pointwise convolution. It may stand before or after the interpolation. Without its bias, one is a linear map
-# of the channels, the same at every pixel, and the other a linear map of the pixels, the same for every channel; such maps
-# commute. A bias is added to every pixel alike, and the interpolation keeps it as it is because its weights sum to 1. So
-# the convolution stands before the interpolation, where there are fewer pixels:
+# here it is a pointwise convolution. It may stand before or after the interpolation. Without its bias, one is a linear
+# map of the channels, the same at every pixel, and the other a linear map of the pixels, the same for every channel;
+# such maps commute. A bias is added to every pixel alike, and the interpolation keeps it as it is because its weights
+# sum to 1. So the convolution stands before the interpolation, where there are fewer pixels:
 
 
 # %%
@@ -246,11 +246,11 @@ assert round(ours, 2) != float(printed)
 
 # %% [markdown]
 # How can that be? The short answer: the printed number is the one that a counting tool reports for the authors' *first
-# upload*, another network than the text's, of whose Mamba blocks that tool sees nothing. With one convention, nearly all
-# numbers under Params(M) and GFLOPs in the paper's tables can be reproduced to every digit. {doc}`09_counting` shows it
-# step by step, for the networks that LightM-UNet is compared with as well, and says what follows for the paper's claims
-# and what doesn't; {doc}`10_paper_and_code` sets the text beside both uploads. In this chapter every parameter is counted
-# once.
+# upload*, another network than the text's, of whose Mamba blocks that tool sees nothing. With one convention, nearly
+# all numbers under Params(M) and GFLOPs in the paper's tables can be reproduced to every digit. {doc}`09_counting`
+# shows it step by step, for the networks that LightM-UNet is compared with as well, and says what follows for the
+# paper's claims and what doesn't; {doc}`10_paper_and_code` sets the text beside both uploads. In this chapter every
+# parameter is counted once.
 #
 # ## What the text leaves open
 #
@@ -303,9 +303,9 @@ assert (arrow.params, arrow.macs) == (counted.params, counted.macs)
 # In the paper's Figure 2 a dashed arrow leads from the first DWConv to the last. The text doesn't mention it: it gives
 # skip connections $F_D^l$ for $l\in\{1,2,3\}$ to the Decoder Blocks and none to the last layer. The arrow fits the
 # shapes, because $F_S$ and the output of the last Decoder Block both have 32 channels at the resolution of the image,
-# and since it looks like the other skip connections, it is read as an addition here, too. It costs no parameter and no MAC,
-# and it would be the only connection at full resolution: in the text's network whatever reaches the head has passed
-# through a max-pooling. The package follows the text unless `stem_to_head=True`:
+# and since it looks like the other skip connections, it is read as an addition here, too. It costs no parameter and no
+# MAC, and it would be the only connection at full resolution: in the text's network whatever reaches the head has
+# passed through a max-pooling. The package follows the text unless `stem_to_head=True`:
 
 # %%
 torch.manual_seed(0)
@@ -433,13 +433,13 @@ for other in ((128, 128), (256, 128)):
 # %% [markdown]
 # It is: that reach is a property of the architecture, and no training can extend it. (It changes by a few rows with the
 # place of the pixel between the cells of the pooling, which is the same in all three images.) Two directions lift the
-# limit, for the price in the table. Whether the accuracy profits is for {doc}`08_ablations` to say: what decides a label
-# is often near.
+# limit, for the price in the table. Whether the accuracy profits is for {doc}`08_ablations` to say: what decides a
+# label is often near.
 #
 # ## Watching the stages
 #
-# A very small network (`width` 8, all parts included) learns lungs on synthetic radiographs for a few dozen steps; then we
-# look at its stages on a case that it hasn't seen.
+# A very small network (`width` 8, all parts included) learns lungs on synthetic radiographs for a few dozen steps; then
+# we look at its stages on a case that it hasn't seen.
 
 # %% tags=["hide-input"]
 torch.manual_seed(0)
