@@ -256,10 +256,8 @@ for name in RULES:
     A_bar, B_bar = discretise(-one, one, 0.5, name)
     print(f"{name:<10} Ā = {A_bar.item():.4f}   B̄ = {B_bar.item():.4f}")
 
-by_hand = {
-    "bilinear": (0.75 / 1.25, 0.5 / 1.25),
-    "euler": (0.5, 0.5),
-}  # from their formulas
+# By hand, from their formulas:
+by_hand = {"bilinear": (0.75 / 1.25, 0.5 / 1.25), "euler": (0.5, 0.5)}
 by_hand["zoh"] = math.exp(-0.5), 1 - math.exp(-0.5)
 for name, pair in by_hand.items():
     assert np.allclose([x.item() for x in discretise(-one, one, 0.5, name)], pair)

@@ -370,9 +370,8 @@ def network_influence(size, pixel, **options):
     torch.manual_seed(0)
     network = LightMUNet(2, 1, 2, width=8, **options).double().to(run.device)
     total = torch.zeros(size, dtype=torch.float64)
-    for seed in range(
-        2
-    ):  # max-pooling hides three of four pixels, another image others
+    # Max-pooling hides three of four pixels; another image hides others.
+    for seed in range(2):
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(1, 1, *size, generator=generator, dtype=torch.float64)
         x = x.to(run.device).requires_grad_()
