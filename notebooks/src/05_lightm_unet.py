@@ -429,6 +429,9 @@ for other in ((128, 128), (256, 128)):
     print(f"{other[0]} x {other[1]}: {line[0]} rows (causal DWConv), {line[1]} rows")
     assert line == [causal, one]
 
+elsewhere = network_influence((128, 128), (35, 64), dwconv="causal")
+assert 0 < abs(rows_below(elsewhere, (35, 64)) - causal) < 8  # another place in a cell
+
 # %% [markdown]
 # It is: that reach is a property of the architecture, and no training can extend it. (It changes by a few rows with the
 # place of the pixel between the cells of the pooling, which is the same in all three images.) Two directions lift the
