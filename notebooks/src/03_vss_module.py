@@ -452,11 +452,7 @@ with torch.no_grad():
     dt = ssm.x_proj(steps["SiLU"])[..., : ssm.dt_proj.in_features]  # (1, L, R)
     delta = F.softplus(ssm.dt_proj(dt) + ssm.dt_bias)  # (1, L, D)
 varies = delta[0].std(0) / delta[0].mean(0)  # (D,)
-first = varies.argmax().item()
-alike = torch.corrcoef(delta[0].T)[first]  # (D,), of each channel's map with this one
-opposite = (alike * varies).argmin().item()
-unlike_both = ((1 - alike.abs()) * varies).argmax().item()
-channels = [first, opposite, unlike_both]
+channels = varies.topk(3).indices.tolist()
 
 fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.4))
 axes[0].imshow(images[20, 0].cpu())
