@@ -305,11 +305,11 @@ for rule, slope in {"bilinear": 2, "euler": 1, "mamba": 1}.items():
 # doesn't forget, it explodes. With the others it never does.
 
 # %%
+deltas = (0.1, 0.45, 0.55, 10.0)
+print("|Ā|, A = -4", *(f"Δ = {delta:<4}" for delta in deltas))
 for name, rule in RULES.items():
-    deltas = (0.1, 0.45, 0.55, 10.0)
     radius = [spectral_radius(rule(-4 * one, one, delta)[0]) for delta in deltas]
-    print(f"{name:<10} |Ā| for A = -4 and Δ = 0.1, 0.45, 0.55, 10: ", end="")
-    print("  ".join(f"{r:6.3f}" for r in radius))
+    print(f"{name:<10}", *(f"{r:8.3f}" for r in radius))
     assert (max(radius) < 1) == (name != "euler")
 
 # %% [markdown]

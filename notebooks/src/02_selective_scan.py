@@ -387,7 +387,7 @@ assert (by_chunks.to(f64) - exact).abs().max() < 1e-5
 # by it. Here are the three sweeps in the package, and behind them what one step does and what sweep 2 does:
 
 # %%
-show_source(chunked.forward, start="h = torch.zeros_like", end="torch.matmul")
+show_source(chunked._forward, start="h = torch.zeros_like", end="torch.matmul")
 
 # %%
 show_source(chunked._advance)
@@ -407,7 +407,8 @@ for m in range(4):  # sweep 2
     entering.append(P[m] * entering[m] + ends[m])
 from_right_state = chunks_b.clone()
 from_right_state[:, 0] += chunks_a[:, 0] * torch.stack(entering[:4])
-print("from zero:", ends, "  entering:", torch.stack(entering[:4]))
+print("from zero:", ends)
+print("entering: ", torch.stack(entering[:4]))
 in_chunks = doubling(chunks_a, from_right_state)[0].flatten()  # sweep 3
 assert torch.allclose(in_chunks, wanted)
 
@@ -713,7 +714,8 @@ for name, status in backends().items():
         for x, y in zip(results(name, odd, torch.float32), exact, strict=True)
     ]
     assert max(errors) < 1e-6, (name, errors)
-    print(f"{name:<10} {status.reason}: {len(errors)} results, all within 1e-6")
+    print(f"{name:<10} {status.reason}")
+    print(f"{'':<10} {len(errors)} results, all within 1e-6")
 
 # %% [markdown]
 # `lightm info` prints this list for your machine and says which one is used. For every other combination of sizes there
