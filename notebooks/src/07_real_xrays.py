@@ -41,15 +41,19 @@ from lightm_book.compare.rows import case_means
 from lightm_book.compare.statistics import mean_interval
 from lightm_book.paper import TABLES
 from lightm_book.paper.checks.accuracy import not_as_paper
-from lightm_book.show.figures import COLORS, frames_slider, png_bytes, use_style
+from lightm_book.show.figures import COLORS, INK, frames_slider, png_bytes, use_style
 from lightm_book.show.notebook import check_profile, show_source
 from lightm_book.show.tables import table
 
 run = check_profile(
     profile,
     {
-        "smoke": {"record": "montgomery-shenzhen-lightm-unet-192"},  # made on two CPU cores
-        "paper": {"record": "montgomery-shenzhen-lightm-unet-512"},  # the paper's size, made on a GPU
+        "smoke": {
+            "record": "montgomery-shenzhen-lightm-unet-192"
+        },  # made on two CPU cores
+        "paper": {
+            "record": "montgomery-shenzhen-lightm-unet-512"
+        },  # the paper's size, made on a GPU
     },
 )
 use_style()
@@ -59,7 +63,10 @@ use_style()
 results = ROOT / "results/runs"
 record_file = results / f"{run.record}.json"
 if not record_file.exists() and profile == "paper":
-    print(f"{record_file.name} is pending: nobody has run it on a GPU yet. What follows is the record of the CPU run.")
+    print(
+        f"{record_file.name} is pending: nobody has run it on a GPU yet. What "
+        "follows is the record of the CPU run."
+    )
     record_file = results / "montgomery-shenzhen-lightm-unet-192.json"
 record = load_record(record_file)
 print(f"{record_file.name}, finished {record['finished'][:10]}")
@@ -83,7 +90,9 @@ print(config.to_toml())
 
 # %%
 print(textwrap.fill(record["data"]["source"], 100))
-assert record["data"]["name"] == "montgomery-shenzhen" and not record["data"]["synthetic"]
+assert (
+    record["data"]["name"] == "montgomery-shenzhen" and not record["data"]["synthetic"]
+)
 
 # %% [markdown]
 # It is the data set of the paper's 2D experiments {cite}`jaeger2014datasets`: radiographs from Montgomery County in
@@ -96,7 +105,9 @@ assert record["data"]["name"] == "montgomery-shenzhen" and not record["data"]["s
 # file's hash:
 
 # %%
-split = json.loads((FOLDER / "splits/montgomery-shenzhen-seed0.json").read_text(encoding="utf-8"))
+split = json.loads(
+    (FOLDER / "splits/montgomery-shenzhen-seed0.json").read_text(encoding="utf-8")
+)
 assert split["sha256"] == record["data"]["split_sha256"]
 assert sorted(split["test"]) == sorted(case["case"] for case in record["test"]["cases"])
 
@@ -106,11 +117,24 @@ def group(case_id):
     return HOSPITALS[case_id.split("_")[0]], READINGS[case_id.rpartition("_")[2]]
 
 
-groups = [(hospital, reading) for hospital in HOSPITALS.values() for reading in READINGS.values()]
+groups = [
+    (hospital, reading)
+    for hospital in HOSPITALS.values()
+    for reading in READINGS.values()
+]
 parts = ("train", "val", "test")
-counts = {part: [sum(group(case) == g for case in split[part]) for g in groups] for part in parts}
-rows = [(f"{g[0]}, {g[1]}", *(counts[part][i] for part in parts)) for i, g in enumerate(groups)]
-table(["cases", "training", "validation", "test"], [*rows, ("all", *(sum(counts[part]) for part in parts))])
+counts = {
+    part: [sum(group(case) == g for case in split[part]) for g in groups]
+    for part in parts
+}
+rows = [
+    (f"{g[0]}, {g[1]}", *(counts[part][i] for part in parts))
+    for i, g in enumerate(groups)
+]
+table(
+    ["cases", "training", "validation", "test"],
+    [*rows, ("all", *(sum(counts[part]) for part in parts))],
+)
 
 # %% [markdown]
 # ### The machine, and what it took
@@ -120,12 +144,23 @@ environment, cost = record["environment"], record["cost"]
 hardware = environment["hardware"]
 rows = [
     ("network", f"{record['model']['name']}, {record['model']['params']:,} parameters"),
-    ("processor", f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['threads']} threads"),
+    (
+        "processor",
+        f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['threads']} threads",
+    ),
     ("GPU", hardware["gpu"] or "none"),
     ("scan backend", record["model"]["scan"]),
-    ("wall time", f"{cost['wall_seconds'] / 60:.0f} minutes, in {cost['sessions']} session(s)"),
+    (
+        "wall time",
+        f"{cost['wall_seconds'] / 60:.0f} minutes, in {cost['sessions']} session(s)",
+    ),
     ("peak memory", f"{cost['peak_memory_bytes'] / 2**30:.1f} GiB"),
-    ("versions", ", ".join(f"{name} {version}" for name, version in environment["versions"].items())),
+    (
+        "versions",
+        ", ".join(
+            f"{name} {version}" for name, version in environment["versions"].items()
+        ),
+    ),
     (
         "commit",
         f"{environment['git']['commit'] or 'not known':.12}{', with changes' * bool(environment['git']['dirty'])}",
@@ -141,14 +176,24 @@ table(["what", "measured"], rows, align=":--")
 # %% mystnb={"image": {"alt": "Left: training and validation loss over the epochs of the real run, both falling, steeply at first. Right: DSC and IoU on the validation cases, rising; the best epoch is marked by a dotted line"}}
 figure = plt.figure(figsize=(6.8, 3.0))
 draw_training(figure, record["curve"])
-figure.axes[1].axvline(record["best"]["epoch"], color="gray", linestyle=":", linewidth=1.5)
+figure.axes[1].axvline(
+    record["best"]["epoch"], color=INK, linestyle=":", linewidth=1.5
+)
 plt.show()
 
 first, last = record["curve"][0], record["curve"][-1]
-print(f"loss on the training cases: {first['train_loss']:.3f} in the first epoch, {last['train_loss']:.3f} in the last")
-print(f"best validation DSC {record['best']['val_dsc']:.4f}, in epoch {record['best']['epoch']} of {last['epoch']}")
+print(
+    f"loss on the training cases: {first['train_loss']:.3f} in the first epoch, "
+    f"{last['train_loss']:.3f} in the last"
+)
+print(
+    f"best validation DSC {record['best']['val_dsc']:.4f}, in epoch "
+    f"{record['best']['epoch']} of {last['epoch']}"
+)
 assert last["train_loss"] < first["train_loss"]
-assert record["best"]["val_dsc"] == max(row["val_dsc"] for row in record["curve"] if row["val_dsc"] is not None)
+assert record["best"]["val_dsc"] == max(
+    row["val_dsc"] for row in record["curve"] if row["val_dsc"] is not None
+)
 
 # %% [markdown]
 # The validation cases chose the epoch. That is a use, so their score is no longer an honest one. The test cases were
@@ -168,7 +213,10 @@ at_size, native = record["test"], record["test_native"]
 
 def described(values):
     low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
-    return [len(values), *(f"{v:.4f}" for v in (values.mean(), median, low, high, values.min()))]
+    return [
+        len(values),
+        *(f"{v:.4f}" for v in (values.mean(), median, low, high, values.min())),
+    ]
 
 
 size = " × ".join(str(n) for n in config.data.size)
@@ -176,7 +224,8 @@ head = ["", "cases", "mean", "median", "lower quartile", "upper quartile", "wors
 rows = []
 for name, evaluation in ((f"at {size}", at_size), ("at native size", native)):
     rows += [
-        (f"{title} {name}", *described(case_means(evaluation, m))) for m, title in (("dsc", "DSC"), ("iou", "IoU"))
+        (f"{title} {name}", *described(case_means(evaluation, m)))
+        for m, title in (("dsc", "DSC"), ("iou", "IoU"))
     ]
 table(head, rows)
 
@@ -187,7 +236,10 @@ dsc = case_means(native, "dsc")  # from here on: DSC at native size
 rows = [("all", *described(dsc))]
 for key in (hospital, reading):
     rows += [(name, *described(dsc[key == name])) for name in sorted(set(key))]
-rows += [(", ".join(g), *described(dsc[(hospital == g[0]) & (reading == g[1])])) for g in groups]
+rows += [
+    (", ".join(g), *described(dsc[(hospital == g[0]) & (reading == g[1])]))
+    for g in groups
+]
 table(["DSC at native size", *head[1:]], rows)
 
 # %% [markdown]
@@ -199,8 +251,14 @@ table(["DSC at native size", *head[1:]], rows)
 names = list(HOSPITALS.values())
 bins = np.linspace(np.floor(dsc.min() * 50) / 50, 1, 31)
 fig, ax = plt.subplots()
-ax.hist([dsc[hospital == name] for name in names], bins=bins, stacked=True, label=names, color=COLORS[:2])
-ax.axvline(dsc.mean(), color="black", linestyle="--", linewidth=1.5, label="mean")
+ax.hist(
+    [dsc[hospital == name] for name in names],
+    bins=bins,
+    stacked=True,
+    label=names,
+    color=COLORS[:2],
+)
+ax.axvline(dsc.mean(), color=INK, linestyle="--", linewidth=1.5, label="mean")
 ax.set(xlabel="DSC at native size", ylabel="held-out cases")
 ax.legend(loc="upper left")
 plt.show()
@@ -214,7 +272,14 @@ for name, colour in zip(names, COLORS, strict=False):
     for state in READINGS.values():
         chosen = (hospital == name) & (reading == state)
         face = colour if state == "normal" else "none"
-        ax.scatter(rank[chosen], dsc[chosen], s=26, facecolor=face, edgecolor=colour, label=f"{name}, {state}")
+        ax.scatter(
+            rank[chosen],
+            dsc[chosen],
+            s=26,
+            facecolor=face,
+            edgecolor=colour,
+            label=f"{name}, {state}",
+        )
 ax.set(xlabel="held-out cases, sorted", ylabel="DSC at native size")
 ax.grid(alpha=0.3)
 ax.legend(loc="lower right", fontsize=11)
@@ -233,7 +298,7 @@ for threshold in np.linspace(0.80, 0.99, 20):
     ax = figure.subplots()
     for chosen, colour in ((enough, COLORS[0]), (~enough, COLORS[1])):
         ax.scatter(rank[chosen], dsc[chosen], s=16, color=colour)
-    ax.axhline(threshold, color="black", linewidth=1, linestyle="--")
+    ax.axhline(threshold, color=INK, linewidth=1, linestyle="--")
     ax.set(ylim=(min(0.8, dsc.min()) - 0.01, 1), xlim=(-2, len(dsc) + 1))
     ax.set(xlabel="held-out cases, sorted", ylabel="DSC at native size")
     frames.append(png_bytes(figure))
@@ -241,7 +306,8 @@ for threshold in np.linspace(0.80, 0.99, 20):
 frames_slider(
     frames,
     labels,
-    alt="The sorted DSC of all held-out cases as points, those below a threshold in another colour",
+    alt="The sorted DSC of all held-out cases as points, those below a threshold in "
+    "another colour",
     caption="Blue cases reach the threshold (dashed line), orange ones do not.",
 )
 
@@ -262,10 +328,14 @@ rows = []
 for metric, title in (("dsc", "DSC"), ("iou", "IoU")):
     for name, evaluation in ((size, at_size), ("native", native)):
         mean, low, high = mean_interval(case_means(evaluation, metric))
-        rows.append((f"mean {title}, {name}", f"{mean:.4f}", f"{low:.4f} to {high:.4f}"))
+        rows.append(
+            (f"mean {title}, {name}", f"{mean:.4f}", f"{low:.4f} to {high:.4f}")
+        )
 for name in names:
     mean, low, high = mean_interval(dsc[hospital == name])
-    rows.append((f"mean DSC, native, {name}", f"{mean:.4f}", f"{low:.4f} to {high:.4f}"))
+    rows.append(
+        (f"mean DSC, native, {name}", f"{mean:.4f}", f"{low:.4f} to {high:.4f}")
+    )
 table(["", "measured", "95% interval"], rows)
 
 # %% [markdown]
@@ -278,20 +348,27 @@ table(["", "measured", "95% interval"], rows)
 # %%
 def bootstrap(values, statistic=np.mean):
     """The statistic on resampled cases; `.bootstrap_distribution` has each, `.confidence_interval` their middle 95%."""
-    return stats.bootstrap((values,), statistic, n_resamples=10_000, method="percentile", rng=0)
+    return stats.bootstrap(
+        (values,), statistic, n_resamples=10_000, method="percentile", rng=0
+    )
 
 
 drawn = bootstrap(dsc)
 low, high = drawn.confidence_interval
-print("mean DSC at native size, 95%: Student's t {:.4f} to {:.4f}".format(*mean_interval(dsc)[1:]), end="")
+print(
+    "mean DSC at native size, 95%: Student's t {:.4f} to {:.4f}".format(
+        *mean_interval(dsc)[1:]
+    ),
+    end="",
+)
 print(f", bootstrap {low:.4f} to {high:.4f}")
 assert np.allclose(mean_interval(dsc)[1:], (low, high), atol=0.1 * (high - low))
 
 # %% mystnb={"image": {"alt": "Histogram of ten thousand bootstrap means of the DSC, bell-shaped, with the 95% interval shaded and the measured mean in its middle"}}
 fig, ax = plt.subplots(figsize=(6.4, 3.0))
 ax.hist(drawn.bootstrap_distribution, bins=60, color=COLORS[4])
-ax.axvspan(low, high, color="gray", alpha=0.2, label="95% of the draws")
-ax.axvline(dsc.mean(), color="black", linestyle="--", linewidth=1.5, label="measured")
+ax.axvspan(low, high, color=INK, alpha=0.2, label="95% of the draws")
+ax.axvline(dsc.mean(), color=INK, linestyle="--", linewidth=1.5, label="measured")
 ax.set(xlabel="mean DSC at native size", ylabel="draws", yticks=[])
 ax.legend(fontsize=11)
 plt.show()
@@ -312,11 +389,21 @@ ceiling = []
 for case_id in phantoms.case_ids:
     truth = torch.from_numpy(phantoms.read(case_id).label)[None]  # (1, 512, 512)
     small = resize_label(truth[0], config.data.size).long()  # (*size)
-    sure = torch.stack([1 - small, small]).float()[None]  # (1, K, *size): logits of a perfect network
-    ceiling.append(dice_iou(resize_logits(sure, truth.shape[1:]).argmax(1), truth, 2)[0].item())
-print(f"a perfect answer at {size}, enlarged: DSC {np.mean(ceiling):.4f} (synthetic lungs)")
+    sure = torch.stack([1 - small, small]).float()[
+        None
+    ]  # (1, K, *size): logits of a perfect network
+    ceiling.append(
+        dice_iou(resize_logits(sure, truth.shape[1:]).argmax(1), truth, 2)[0].item()
+    )
+print(
+    f"a perfect answer at {size}, enlarged: DSC {np.mean(ceiling):.4f} (synthetic "
+    "lungs)"
+)
 difference = case_means(at_size, "dsc") - dsc
-print(f"our network's mean DSC at {size} less that at native size: {difference.mean():+.4f}")
+print(
+    f"our network's mean DSC at {size} less that at native size: "
+    f"{difference.mean():+.4f}"
+)
 assert np.mean(ceiling) > dsc.mean()
 
 # %% [markdown]
@@ -327,10 +414,23 @@ assert np.mean(ceiling) > dsc.mean()
 # Table 2 of the paper has a row for LightM-UNet on this data set. As printed:
 
 # %%
-printed = {column: float(TABLES[2]["LightM-UNet", column]) for column in ("DSC", "mIoU")}
+printed = {
+    column: float(TABLES[2]["LightM-UNet", column]) for column in ("DSC", "mIoU")
+}
 rows = [("Table 2, as printed", *(f"{value:.2f}" for value in printed.values()))]
-for name, evaluation in ((f"this record, at {size}", at_size), ("this record, native size", native)):
-    rows.append((name, *(f"{100 * case_means(evaluation, metric).mean():.2f}" for metric in ("dsc", "iou"))))
+for name, evaluation in (
+    (f"this record, at {size}", at_size),
+    ("this record, native size", native),
+):
+    rows.append(
+        (
+            name,
+            *(
+                f"{100 * case_means(evaluation, metric).mean():.2f}"
+                for metric in ("dsc", "iou")
+            ),
+        )
+    )
 table(["percent", *printed], rows)
 
 # %%

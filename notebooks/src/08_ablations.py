@@ -36,16 +36,28 @@ from lightm.training.record import list_records
 from lightm.training.trainer import Trainer
 from lightm_book import ROOT
 from lightm_book.compare.rows import experiments, scores
-from lightm_book.compare.statistics import LEVEL, detectable_difference, difference, holm, sign_flips
+from lightm_book.compare.statistics import (
+    LEVEL,
+    detectable_difference,
+    difference,
+    holm,
+    sign_flips,
+)
 from lightm_book.compare.verdicts import family, standings
 from lightm_book.paper import TABLES
 from lightm_book.paper.tables import NETWORKS_OF_ROW, OURS
-from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.figures import COLORS, INK, frames_slider, use_style
 from lightm_book.show.notebook import check_profile, show_source
 from lightm_book.show.tables import percent, span, table
 from lightm_book.show.training import error_legend, error_map
 
-SGD = {"name": "sgd", "lr": 1e-4, "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}
+SGD = {
+    "name": "sgd",
+    "lr": 1e-4,
+    "momentum": 0.99,
+    "nesterov": True,
+    "weight_decay": 3e-5,
+}
 run = check_profile(
     profile,
     {
@@ -58,7 +70,12 @@ run = check_profile(
             },
             "options": {"width": 8, "depths": [1, 1], "bottleneck_depth": 2},
             "optim": {"name": "adamw", "lr": 0.012, "warmup": 10, "clip": 1.0},
-            "train": {"epochs": 4, "iterations_per_epoch": 14, "batch_size": 4, "validate_every": 4},
+            "train": {
+                "epochs": 4,
+                "iterations_per_epoch": 14,
+                "batch_size": 4,
+                "validate_every": 4,
+            },
             "seeds": 3,
         },
         "paper": {  # Section 3; for a smaller set of volumes that is free to fetch: "name": "hippocampus"
@@ -70,7 +87,9 @@ run = check_profile(
         },
     },
 )
-folder = tempfile.TemporaryDirectory()  # for the runs of this chapter; gone when the kernel stops
+folder = (
+    tempfile.TemporaryDirectory()
+)  # for the runs of this chapter; gone when the kernel stops
 use_style()
 if profile == "smoke":
     torch.set_num_threads(1)  # networks as small as these are no faster on two
@@ -88,7 +107,13 @@ if profile == "smoke":
 # Five systems, then. `build_model` has them by name:
 
 # %%
-NAMES = ["lightm-unet", "paper-conv3", "paper-attention", "paper-no-adjustment", "paper-no-residual"]
+NAMES = [
+    "lightm-unet",
+    "paper-conv3",
+    "paper-attention",
+    "paper-no-adjustment",
+    "paper-no-residual",
+]
 BASE, *OTHERS = NAMES
 COLOR = dict(zip(NAMES, COLORS, strict=False))
 row_of = {model: row for row in TABLES[3].rows for model in NETWORKS_OF_ROW[row]}
@@ -129,7 +154,9 @@ for name in ("lightm-unet", "paper-no-adjustment", "paper-no-residual"):
     with torch.no_grad():
         answers[name] = build_model(name, 2, 1, 2, width=8)(x)
 assert torch.allclose(answers["lightm-unet"], answers["paper-no-adjustment"], atol=1e-6)
-assert not torch.allclose(answers["lightm-unet"], answers["paper-no-residual"], atol=1e-3)
+assert not torch.allclose(
+    answers["lightm-unet"], answers["paper-no-residual"], atol=1e-3
+)
 
 # %% [markdown]
 # ## What the parts cost
@@ -160,20 +187,43 @@ print(f"{'':<22}{'2D, 512 x 512':>24}{'3D, 128 x 128 x 128':>26}")
 print(f"{'':<22}{'parameters':>14}{'GMACs':>10}{'parameters':>16}{'GMACs':>10}")
 for name in NAMES:
     two, three = costs[name, 2], costs[name, 3]
-    print(f"{name:<22}{two.params:>14,}{two.macs / 1e9:>10.1f}{three.params:>16,}{three.macs / 1e9:>10.1f}")
+    print(
+        f"{name:<22}{two.params:>14,}{two.macs / 1e9:>10.1f}{three.params:>16,}{three.macs / 1e9:>10.1f}"
+    )
 
 # %%
 for name in ("paper-conv3", "paper-attention"):
     for dims in INPUTS:
         this, base = costs[name, dims], costs[BASE, dims]
-        print(f"{name}, {dims}D: {this.params / base.params:.2f} x the parameters, ", end="")
+        print(
+            f"{name}, {dims}D: {this.params / base.params:.2f} x the parameters, ",
+            end="",
+        )
         print(f"{this.macs / base.macs:.2f} x the operations of {BASE}")
 
-factors = {dims: costs[BASE, dims].params - costs["paper-no-adjustment", dims].params for dims in INPUTS}
-print(f"adjustment factors: {factors[3]:,} parameters, {100 * factors[3] / costs[BASE, 3].params:.2f}%; residual: 0")
-assert all(costs[n, d].macs > costs[BASE, d].macs for n in ("paper-conv3", "paper-attention") for d in INPUTS)
-assert all(costs["paper-attention", d].params < costs[BASE, d].params < costs["paper-conv3", d].params for d in INPUTS)
-assert all(costs["paper-no-adjustment", d].params == costs["paper-no-residual", d].params for d in INPUTS)
+factors = {
+    dims: costs[BASE, dims].params - costs["paper-no-adjustment", dims].params
+    for dims in INPUTS
+}
+print(
+    f"adjustment factors: {factors[3]:,} parameters, "
+    f"{100 * factors[3] / costs[BASE, 3].params:.2f}%; residual: 0"
+)
+assert all(
+    costs[n, d].macs > costs[BASE, d].macs
+    for n in ("paper-conv3", "paper-attention")
+    for d in INPUTS
+)
+assert all(
+    costs["paper-attention", d].params
+    < costs[BASE, d].params
+    < costs["paper-conv3", d].params
+    for d in INPUTS
+)
+assert all(
+    costs["paper-no-adjustment", d].params == costs["paper-no-residual", d].params
+    for d in INPUTS
+)
 
 # %% [markdown]
 # Counted this way, the sentence holds for the convolution, in 3D above all: $3^3$ weights for each pair of channels. It
@@ -211,7 +261,7 @@ fig, ax = plt.subplots(figsize=(6.4, 4.8))
 for shift, what, colour in ((0.2, "params", COLORS[0]), (-0.2, "macs", COLORS[1])):
     relative = [getattr(cost, what) / getattr(costs[BASE, 3], what) for cost in bars.values()]
     ax.barh(place + shift, relative, height=0.38, color=colour, label={"params": "parameters", "macs": "MACs"}[what])
-ax.axvline(1, color="black", linewidth=0.8)
+ax.axvline(1, color=INK, linewidth=0.8)
 ax.set_yticks(place, bars, fontsize=11)
 ax.set_xlabel("3D, relative to lightm-unet")
 ax.legend()
@@ -247,30 +297,52 @@ print(recipe(BASE, 0).to_toml())
 records, gallery = {}, {}
 for name in NAMES:
     for seed in range(run.seeds):
-        trainer = Trainer(recipe(name, seed), Path(folder.name) / f"{name}-{seed}", quiet=profile == "smoke")
+        trainer = Trainer(
+            recipe(name, seed),
+            Path(folder.name) / f"{name}-{seed}",
+            quiet=profile == "smoke",
+        )
         records[name, seed] = trainer.fit()
-        if seed == 0 and trainer.data.dataset.synthetic:  # real patients are not drawn in this book
+        if (
+            seed == 0 and trainer.data.dataset.synthetic
+        ):  # real patients are not drawn in this book
             test = trainer.data.load("test")
             with torch.no_grad():
-                logits = trainer.net.eval()(test.images[:12].to(trainer.device))  # (B, K, *S)
+                logits = trainer.net.eval()(
+                    test.images[:12].to(trainer.device)
+                )  # (B, K, *S)
             gallery[name] = logits.argmax(1).cpu()  # (B, *S)
 
 dataset, split = trainer.data.dataset, trainer.data.split
-print(f"{dataset}, split into {len(split.train)} : {len(split.val)} : {len(split.test)} cases; {run.seeds} seeds")
+print(
+    f"{dataset}, split into {len(split.train)} : {len(split.val)} : "
+    f"{len(split.test)} cases; {run.seeds} seeds"
+)
 
 # %% [markdown]
 # The score of a case is its DSC, the mean over the classes if there are several. That makes a table of seeds × cases
 # for every system.
 
 # %%
-dsc = {name: scores([records[name, seed] for seed in range(run.seeds)]) for name in NAMES}  # (seeds, cases)
+dsc = {
+    name: scores([records[name, seed] for seed in range(run.seeds)]) for name in NAMES
+}  # (seeds, cases)
 cases = [case["case"] for case in records[BASE, 0]["test"]["cases"]]
-assert all([case["case"] for case in record["test"]["cases"]] == cases for record in records.values())  # paired
+assert all(
+    [case["case"] for case in record["test"]["cases"]] == cases
+    for record in records.values()
+)  # paired
 assert all(values.shape == (run.seeds, len(cases)) for values in dsc.values())
-assert all(values.mean() > 0.3 for values in dsc.values())  # all of them have learnt something
+assert all(
+    values.mean() > 0.3 for values in dsc.values()
+)  # all of them have learnt something
 
 # %% tags=["nbval-ignore-output"]
-print(f"{'DSC in percent':<22}{'params':>9}  " + "".join(f"{f'seed {s}':>8}" for s in range(run.seeds)), end="")
+print(
+    f"{'DSC in percent':<22}{'params':>9}  "
+    + "".join(f"{f'seed {s}':>8}" for s in range(run.seeds)),
+    end="",
+)
 print(f"{'mean':>9}{'SD of seeds':>13}")
 for name in NAMES:
     by_seed = 100 * dsc[name].mean(1)
@@ -284,11 +356,18 @@ rng = np.random.default_rng(0)
 lowest = 1.0
 for y, name in enumerate(reversed(NAMES)):
     per_case, by_seed = dsc[name].mean(0), dsc[name].mean(1)
-    ax.scatter(per_case, y + rng.uniform(-0.28, 0.28, len(per_case)), s=9, color="lightgray")
-    ax.scatter(by_seed, [y] * run.seeds, s=70, color=COLOR[name], edgecolor="white", zorder=3)
+    ax.scatter(
+        per_case, y + rng.uniform(-0.28, 0.28, len(per_case)), s=9, color=INK, alpha=0.35
+    )
+    ax.scatter(
+        by_seed, [y] * run.seeds, s=70, color=COLOR[name], edgecolor="none", zorder=3
+    )
     lowest = min(lowest, np.quantile(per_case, 0.05), by_seed.min())
 ax.set_yticks(range(len(NAMES)), reversed(NAMES))
-ax.set(xlabel="DSC (gray: cases, means over seeds; coloured: seeds)", xlim=(lowest - 0.02, 1))
+ax.set(
+    xlabel="DSC (gray: cases, means over seeds; coloured: seeds)",
+    xlim=(lowest - 0.02, 1),
+)
 plt.show()
 
 # %% [markdown]
@@ -296,12 +375,17 @@ plt.show()
 # them. How many?
 
 # %% tags=["nbval-ignore-output"]
-choices = np.stack(np.meshgrid(*[np.arange(run.seeds)] * len(NAMES), indexing="ij"), -1).reshape(-1, len(NAMES))
+choices = np.stack(
+    np.meshgrid(*[np.arange(run.seeds)] * len(NAMES), indexing="ij"), -1
+).reshape(-1, len(NAMES))
 means = np.stack([dsc[name].mean(1) for name in NAMES])  # (systems, seeds)
 picked = np.take_along_axis(means.T, choices, axis=0)  # (choices, systems)
 orders = {tuple(order) for order in picked.argsort(1).tolist()}
 winners = sorted({NAMES[best] for best in picked.argmax(1)})
-print(f"{len(choices)} ways to choose one run of each, {len(orders)} different rankings; first: {', '.join(winners)}")
+print(
+    f"{len(choices)} ways to choose one run of each, {len(orders)} different "
+    f"rankings; first: {', '.join(winners)}"
+)
 
 # %% [markdown]
 # Here is what they draw. The case is the one of the first twelve test cases on which the five answers differ most.
@@ -314,7 +398,9 @@ if gallery and dataset.spatial_dims == 2:
     fig, axes = plt.subplots(2, 3, figsize=(6.6, 5.2))
     axes.flat[0].imshow(image)
     axes.flat[0].set_title("image (synthetic)", fontsize=11)
-    for ax, name, answer in zip(axes.flat[1:], NAMES, answers[:, busiest].numpy(), strict=True):
+    for ax, name, answer in zip(
+        axes.flat[1:], NAMES, answers[:, busiest].numpy(), strict=True
+    ):
         ax.imshow(error_map(image, answer, truth))
         ax.set_title(name, fontsize=11)
     for ax in axes.flat:
@@ -338,7 +424,8 @@ d = [0.03, 0.01, 0.02, -0.01]
 flipped = sign_flips(d).null_distribution
 as_far = np.sum(np.abs(flipped) >= np.mean(d) - 1e-12)
 print(
-    f"mean {np.mean(d):.4f}; of {len(flipped)} sign flips {as_far} get as far from zero: p = {sign_flips(d).pvalue:.3f}"
+    f"mean {np.mean(d):.4f}; of {len(flipped)} sign flips {as_far} get as far from "
+    f"zero: p = {sign_flips(d).pvalue:.3f}"
 )
 assert sign_flips(d).pvalue == as_far / len(flipped)
 
@@ -350,18 +437,26 @@ show_source(sign_flips)
 # the better one. On the right, what sign flips give, and the difference that was found.
 
 # %%
-per_case = {name: dsc[name].mean(0) - dsc[BASE].mean(0) for name in OTHERS}  # (cases,), means over seeds
+per_case = {
+    name: dsc[name].mean(0) - dsc[BASE].mean(0) for name in OTHERS
+}  # (cases,), means over seeds
 by_cases = {name: sign_flips(d) for name, d in per_case.items()}
 low = min(values.mean(0).min() for values in dsc.values()) - 0.01
 frames = []
 for name, d in per_case.items():
     fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.5))
-    left.plot([low, 1], [low, 1], color="black", linewidth=0.8)
+    left.plot([low, 1], [low, 1], color=INK, linewidth=0.8)
     left.scatter(dsc[BASE].mean(0), dsc[name].mean(0), s=14, color=COLOR[name])
-    left.set(xlabel=f"{BASE}, DSC", ylabel=f"{name}, DSC", xlim=(low, 1), ylim=(low, 1), aspect="equal")
+    left.set(
+        xlabel=f"{BASE}, DSC",
+        ylabel=f"{name}, DSC",
+        xlim=(low, 1),
+        ylim=(low, 1),
+        aspect="equal",
+    )
     flipped = 100 * by_cases[name].null_distribution
     reach = 1.15 * max(np.abs(flipped).max(), 100 * abs(d.mean()))
-    right.hist(flipped, bins=41, range=(-reach, reach), color="lightgray")
+    right.hist(flipped, bins=41, range=(-reach, reach), color=INK, alpha=0.35)
     right.axvline(100 * d.mean(), color=COLOR[name], label="found")
     right.set(xlabel="mean difference (points)", yticks=[], title="signs flipped")
     right.legend(loc="upper left", fontsize=10)
@@ -369,8 +464,10 @@ for name, d in per_case.items():
 frames_slider(
     frames,
     [f"{name} against {BASE}" for name in OTHERS],
-    alt="Left, DSC of each held-out synthetic case, the base system against an ablated one, points near the diagonal; right, a "
-    "bell-shaped histogram of mean differences under flipped signs around zero, with the difference that was found as a line",
+    alt="Left, DSC of each held-out synthetic case, the base system against an "
+    "ablated one, points near the diagonal; right, a "
+    "bell-shaped histogram of mean differences under flipped signs around zero, "
+    "with the difference that was found as a line",
     caption="Means over seeds. One point is one hundredth of DSC.",
 )
 
@@ -394,11 +491,19 @@ show_source(holm)
 # %% tags=["nbval-ignore-output"]
 by_runs = {name: difference(dsc[BASE].mean(1), dsc[name].mean(1)) for name in OTHERS}
 corrected = holm({name: found.p for name, found in by_runs.items()})
-print(f"against {BASE}, DSC in points; p-values as they are, and over runs corrected for {len(OTHERS)} questions")
-print(f"{'':<22}{'difference':>11}{'95% over runs':>18}{'p (cases)':>11}{'p (runs)':>10}{'corrected':>11}")
+print(
+    f"against {BASE}, DSC in points; p-values as they are, and over runs corrected "
+    f"for {len(OTHERS)} questions"
+)
+print(
+    f"{'':<22}{'difference':>11}{'95% over runs':>18}{'p (cases)':>11}{'p (runs)':>10}{'corrected':>11}"
+)
 for name, found in by_runs.items():
     interval = f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
-    print(f"{name:<22}{100 * found.mean:>+11.2f}{interval:>18}{by_cases[name].pvalue:>11.4f}", end="")
+    print(
+        f"{name:<22}{100 * found.mean:>+11.2f}{interval:>18}{by_cases[name].pvalue:>11.4f}",
+        end="",
+    )
     print(f"{found.p:>10.4f}{corrected[name]:>11.4f}")
 trapped = [name for name in OTHERS if by_cases[name].pvalue < LEVEL <= corrected[name]]
 print("\nclear over cases, and not over runs:", ", ".join(trapped) or "none")
@@ -437,35 +542,56 @@ show_source(detectable_difference)
 # %%
 def runs_needed(sigma, delta, most=1000):
     """Training runs of each system to detect delta; None if more than `most`."""
-    return next((n for n in range(2, most + 1) if detectable_difference(sigma, n) <= delta), None)
+    return next(
+        (n for n in range(2, most + 1) if detectable_difference(sigma, n) <= delta),
+        None,
+    )
 
 
 ablated = TABLES[3]
 printed = {
-    row: float(ablated[OURS, "Average DSC"] - ablated[row, "Average DSC"]) for row in ablated.rows if row != OURS
+    row: float(ablated[OURS, "Average DSC"] - ablated[row, "Average DSC"])
+    for row in ablated.rows
+    if row != OURS
 }
 for row, delta in printed.items():
-    print(f"LightM-UNet minus {row:<26} {delta:5.2f} points of average DSC (Table 3, as printed)")
+    print(
+        f"LightM-UNet minus {row:<26} {delta:5.2f} points of average DSC (Table 3, "
+        "as printed)"
+    )
 print(
     f"\n{'σ of runs, points':<22}"
-    + "".join(f"{f'δ = {d:.2f}':>12}" for d in (min(printed.values()), max(printed.values())))
+    + "".join(
+        f"{f'δ = {d:.2f}':>12}" for d in (min(printed.values()), max(printed.values()))
+    )
 )
 for sigma in (0.1, 0.2, 0.5, 1.0):
-    needed = [runs_needed(sigma, delta) for delta in (min(printed.values()), max(printed.values()))]
+    needed = [
+        runs_needed(sigma, delta)
+        for delta in (min(printed.values()), max(printed.values()))
+    ]
     print(f"{sigma:<22}" + "".join(f"{n:>12}" for n in needed))
 z = stats.norm.ppf([0.975, 0.8]).sum()
-assert all(runs_needed(1.0, d) - 2 * (z / d) ** 2 < 3 for d in printed.values())  # the formula above, and little more
+assert all(
+    runs_needed(1.0, d) - 2 * (z / d) ** 2 < 3 for d in printed.values()
+)  # the formula above, and little more
 
 # %% tags=["nbval-ignore-output"]
 sigma = 100 * np.sqrt(np.mean([values.mean(1).var(ddof=1) for values in dsc.values()]))
 print(
-    f"σ in our small experiment, over the five systems: {sigma:.2f} points; detectable with {run.seeds} runs of each:"
+    f"σ in our small experiment, over the five systems: {sigma:.2f} points; "
+    f"detectable with {run.seeds} runs of each:"
 )
 print(f"  {detectable_difference(sigma, run.seeds):.2f} points, asked alone,")
-print(f"  {detectable_difference(sigma, run.seeds, LEVEL / len(OTHERS)):.2f} points, as one of {len(OTHERS)} questions")
+print(
+    f"  {detectable_difference(sigma, run.seeds, LEVEL / len(OTHERS)):.2f} points, "
+    f"as one of {len(OTHERS)} questions"
+)
 print("runs of each system that it would take to confirm the difference found for")
 for name, found in by_runs.items():
-    print(f"  {name:<22}{runs_needed(sigma, 100 * abs(found.mean)) or 'more than 1,000'}")
+    print(
+        f"  {name:<22}{runs_needed(sigma, 100 * abs(found.mean)) or 'more than 1,000'}"
+    )
 
 # %% [markdown]
 # None of this says that the paper's order is wrong. It says what would be needed to know, and that a table without a spread
@@ -498,28 +624,63 @@ OPEN = {
     "32 states": "lightm-unet, d_state 32",
 }
 asked = {BASE, *(ABLATED | OPEN).values()}
-real = next((e for e in recorded if e.dataset == "montgomery-shenzhen" and len(e.only(asked).systems) > 1), None)
-there = {shown: system for shown, system in (ABLATED | OPEN).items() if real and system in real.systems}
+real = next(
+    (
+        e
+        for e in recorded
+        if e.dataset == "montgomery-shenzhen" and len(e.only(asked).systems) > 1
+    ),
+    None,
+)
+there = {
+    shown: system
+    for shown, system in (ABLATED | OPEN).items()
+    if real and system in real.systems
+}
 print(real.title if real else "No run on real radiographs is recorded yet.")
 print(
-    f"{real.passes:.1f} passes over the training cases; verdicts: {'yes' if real.carries_verdicts else 'no, too short'}"
+    f"{real.passes:.1f} passes over the training cases; verdicts: "
+    f"{'yes' if real.carries_verdicts else 'no, too short'}"
 )
-print(f"comparisons in the book's family: {len(book.p)}, of which in this table: ", end="")
+print(
+    f"comparisons in the book's family: {len(book.p)}, of which in this table: ", end=""
+)
 print(sum((real.key, system) in book.p for system in there.values()))
 print("recorded:", "; ".join(there) or "none yet")
-print("pending: ", "; ".join(shown for shown in ABLATED | OPEN if shown not in there) or "none")
+print(
+    "pending: ",
+    "; ".join(shown for shown in ABLATED | OPEN if shown not in there) or "none",
+)
 
 # %%
-measured = {row.system: row for row in standings(real.only([BASE, *there.values()]), book)}
+measured = {
+    row.system: row for row in standings(real.only([BASE, *there.values()]), book)
+}
 lines = []
 for shown, system in [("base", BASE), *there.items()]:
     row, against = measured[system], measured[system].against
     cells = ["", "", "", ""]
     if against:
         corrected_p = "" if row.p is None else f"{row.p:.4f}"
-        cells = [f"{100 * against.mean:+.2f}", span(against.low, against.high), span(*row.over_cases), corrected_p]
-    lines.append((shown, f"{row.params:,}", row.runs, percent(row.dsc[0]), *cells, row.verdict))
-head = ["parameters", "runs", "DSC", "difference, points", "95% over runs", "95% over cases", "p, corrected", "verdict"]
+        cells = [
+            f"{100 * against.mean:+.2f}",
+            span(against.low, against.high),
+            span(*row.over_cases),
+            corrected_p,
+        ]
+    lines.append(
+        (shown, f"{row.params:,}", row.runs, percent(row.dsc[0]), *cells, row.verdict)
+    )
+head = [
+    "parameters",
+    "runs",
+    "DSC",
+    "difference, points",
+    "95% over runs",
+    "95% over cases",
+    "p, corrected",
+    "verdict",
+]
 table([f"against `{BASE}`", *head], lines)
 
 # %% [markdown]
@@ -534,17 +695,27 @@ if there:
         against = measured[system].against
         ax.plot(100 * against.mean, y, "o", color=COLORS[0])
         if np.isfinite(against.low):
-            ax.plot([100 * against.low, 100 * against.high], [y, y], color=COLORS[0], linewidth=3)
-    ax.axvline(0, color="black", linewidth=0.8)
+            ax.plot(
+                [100 * against.low, 100 * against.high],
+                [y, y],
+                color=COLORS[0],
+                linewidth=3,
+            )
+    ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(range(len(there)), list(reversed(there)), fontsize=10)
     ax.set_xlabel(f"DSC less that of {BASE}, points (95% over runs)")
     plt.show()
 
 # %%
-least = [(100 * row.detectable, shown) for shown, system in there.items() if (row := measured[system]).detectable]
+least = [
+    (100 * row.detectable, shown)
+    for shown, system in there.items()
+    if (row := measured[system]).detectable
+]
 if least:
     print(
-        f"detectable with the runs there are: from {min(least)[0]:.2f} ({min(least)[1]}) to {max(least)[0]:.2f} points",
+        f"detectable with the runs there are: from {min(least)[0]:.2f} "
+        f"({min(least)[1]}) to {max(least)[0]:.2f} points",
         end="",
     )
     print(f" ({max(least)[1]}), at a level of {book.level:.4f}")

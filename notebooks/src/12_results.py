@@ -38,14 +38,20 @@ from lightm_book.compare import verdicts
 from lightm_book.compare.costs import costs, count_of
 from lightm_book.compare.curves import FLAT, load_tunings, ranks_after, validation
 from lightm_book.compare.rows import PASSES, experiments, scores
-from lightm_book.compare.statistics import LEVEL, detectable_difference, difference, holm, mean_interval
+from lightm_book.compare.statistics import (
+    LEVEL,
+    detectable_difference,
+    difference,
+    holm,
+    mean_interval,
+)
 from lightm_book.compare.verdicts import BASE, family, standings
 from lightm_book.paper import TABLES
 from lightm_book.paper.checks.accuracy import not_as_paper
 from lightm_book.paper.coverage import row_of, unmeasured
 from lightm_book.paper.tables import GFLOPS, PARAMS
 from lightm_book.reproduce.plan import load_plan
-from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.figures import COLORS, INK, frames_slider, use_style
 from lightm_book.show.notebook import check_profile, show_source
 from lightm_book.show.tables import percent, span, table
 from lightm_book.show.training import error_legend, error_map
@@ -59,13 +65,24 @@ run = check_profile(
             "drawn": {  # the networks whose answers are drawn on phantoms, made small
                 "lightm-unet": {"width": 16, "depths": [1, 1], "bottleneck_depth": 2},
                 "segresnet": {"init_filters": 8},
-                "unetr": {"img_size": 64, "feature_size": 8, "hidden_size": 48, "mlp_dim": 96, "num_heads": 4},
+                "unetr": {
+                    "img_size": 64,
+                    "feature_size": 8,
+                    "hidden_size": 48,
+                    "mlp_dim": 96,
+                    "num_heads": 4,
+                },
             },
         },
         "paper": {
             "size": 256,
             "iterations": 1000,
-            "drawn": {"lightm-unet": {}, "segresnet": {}, "nnunet": {}, "unetr": {"img_size": 256}},
+            "drawn": {
+                "lightm-unet": {},
+                "segresnet": {},
+                "nnunet": {},
+                "unetr": {"img_size": 256},
+            },
         },
     },
 )
@@ -94,7 +111,10 @@ rows = [
     )
     for e in found
 ]
-print(f"{len(records)} records of runs, {len(found)} experiments; verdicts from {PASSES} passes over the cases on")
+print(
+    f"{len(records)} records of runs, {len(found)} experiments; verdicts from "
+    f"{PASSES} passes over the cases on"
+)
 assert not any(e.synthetic for e in found) and all(e.native for e in found)
 table(["experiment", "networks", "runs", "passes", "verdicts", "on"], rows)
 
@@ -111,12 +131,19 @@ on_xrays = [
     for e in found
     if e.dataset == TABLES[2].dataset
 ]
-main = next((e for e in on_xrays if profile == "paper" and e.size == (512, 512)), on_xrays[0])
+main = next(
+    (e for e in on_xrays if profile == "paper" and e.size == (512, 512)), on_xrays[0]
+)
 if profile == "paper" and main.size != (512, 512):
-    print("Runs at 512 x 512 are pending: nobody has made them on a GPU yet. What follows is the reduced experiment.")
+    print(
+        "Runs at 512 x 512 are pending: nobody has made them on a GPU yet. What "
+        "follows is the reduced experiment."
+    )
 print(main.title)
 print(f"networks: {'; '.join(main.systems)}")
-print(f"test cases: {len(main.cases)}; passes over the training cases: {main.passes:.1f}")
+print(
+    f"test cases: {len(main.cases)}; passes over the training cases: {main.passes:.1f}"
+)
 for setting in not_as_paper(main.first, 2):
     print("not as in the paper's Section 3:", setting)
 assert BASE in main.systems
@@ -130,7 +157,9 @@ assert BASE in main.systems
 # within itself.
 
 # %%
-book = family(records)  # every comparison of the book that gets a verdict; chapter 8 reads the same
+book = family(
+    records
+)  # every comparison of the book that gets a verdict; chapter 8 reads the same
 rows_here = standings(main, book)
 by_system = {row.system: row for row in rows_here}
 printed, lines = TABLES[2], []
@@ -140,16 +169,40 @@ for name in printed.rows:
     for system in ours or [None]:
         row = by_system.get(system)
         right = (
-            [f"`{system}`", row.runs, percent(row.dsc[0]), span(*row.dsc[1:]), percent(row.iou[0])]
+            [
+                f"`{system}`",
+                row.runs,
+                percent(row.dsc[0]),
+                span(*row.dsc[1:]),
+                percent(row.iou[0]),
+            ]
             if row
             else ["pending", "", "", "", ""]
         )
         lines.append((name, *cells, *right))
 for system, row in by_system.items():
     if row_of(system) is None:
-        measured = (f"`{system}`", row.runs, percent(row.dsc[0]), span(*row.dsc[1:]), percent(row.iou[0]))
+        measured = (
+            f"`{system}`",
+            row.runs,
+            percent(row.dsc[0]),
+            span(*row.dsc[1:]),
+            percent(row.iou[0]),
+        )
         lines.append(("", "", "", *measured))
-table(["Table 2", "DSC, printed", "mIoU, printed", "measured", "runs", "DSC", "95% interval", "IoU"], lines)
+table(
+    [
+        "Table 2",
+        "DSC, printed",
+        "mIoU, printed",
+        "measured",
+        "runs",
+        "DSC",
+        "95% interval",
+        "IoU",
+    ],
+    lines,
+)
 
 # %% [markdown]
 # One rule gives every interval of this book, and the scorecard's. Where a network was trained several times, the
@@ -171,8 +224,19 @@ lines = [
     )
     for row in rows_here
 ]
-print(f"trained to the end: the last fifth of a run gains less than {100 * FLAT:g} points")
-table(["network", "parameters", "DSC of each run", "95% interval", "gained in the last fifth, points"], lines)
+print(
+    f"trained to the end: the last fifth of a run gains less than {100 * FLAT:g} points"
+)
+table(
+    [
+        "network",
+        "parameters",
+        "DSC of each run",
+        "95% interval",
+        "gained in the last fifth, points",
+    ],
+    lines,
+)
 
 # %% [markdown]
 # With three runs the interval is wide even where the runs lie close together: three numbers tell little about their own
@@ -184,11 +248,28 @@ rng = np.random.default_rng(0)
 lowest = 1.0
 for y, row in enumerate(reversed(rows_here)):
     values = scores(main.systems[row.system])  # (runs, cases)
-    ax.scatter(values.mean(0), y + rng.uniform(-0.3, 0.3, values.shape[1]), s=5, color="lightgray", zorder=1)
-    ax.plot(row.dsc[1:], [y, y], color="black", linewidth=5, solid_capstyle="butt", zorder=2)
-    ax.scatter(values.mean(1), [y] * len(values), s=36, color=COLORS[1], edgecolor="white", zorder=3)
+    ax.scatter(
+        values.mean(0),
+        y + rng.uniform(-0.3, 0.3, values.shape[1]),
+        s=5,
+        color=INK, alpha=0.35,
+        zorder=1,
+    )
+    ax.plot(
+        row.dsc[1:], [y, y], color=INK, linewidth=5, solid_capstyle="butt", zorder=2
+    )
+    ax.scatter(
+        values.mean(1),
+        [y] * len(values),
+        s=36,
+        color=COLORS[1],
+        edgecolor="none",
+        zorder=3,
+    )
     lowest = min(lowest, np.quantile(values, 0.03))
-ax.set_yticks(range(len(rows_here)), [row.system for row in reversed(rows_here)], fontsize=10)
+ax.set_yticks(
+    range(len(rows_here)), [row.system for row in reversed(rows_here)], fontsize=10
+)
 ax.set(xlabel="DSC of the held-out cases", xlim=(lowest - 0.01, 1))
 plt.show()
 
@@ -214,9 +295,15 @@ show_source(verdicts.family)
 print(f"comparisons with {BASE} that get a verdict: {len(book.p)}")
 by_experiment = {e.key: e.title for e in found}
 for key in dict.fromkeys(key for key, _ in book.p):
-    print(f"  {by_experiment[key]}: {'; '.join(system for other, system in book.p if other == key)}")
+    print(
+        f"  {by_experiment[key]}: "
+        f"{'; '.join(system for other, system in book.p if other == key)}"
+    )
 if not book.p:
-    print("No comparison was trained to the end yet: the first minute of training carries no verdict.")
+    print(
+        "No comparison was trained to the end yet: the first minute of training "
+        "carries no verdict."
+    )
 
 # %% [markdown]
 # "Better" and "worse" ask for three things. The runs were trained to the end, the corrected p-value is below 5%, and the
@@ -241,7 +328,15 @@ lines = [
     for row in rows_here
     if row.against
 ]
-head = ["DSC, points", "95% over runs", "95% over cases", "runs", "p, corrected", "detectable", "what may be said"]
+head = [
+    "DSC, points",
+    "95% over runs",
+    "95% over cases",
+    "runs",
+    "p, corrected",
+    "detectable",
+    "what may be said",
+]
 table([f"against `{BASE}`", *head], lines)
 
 # %%
@@ -263,14 +358,33 @@ assert main.carries_verdicts or list(groups) == ["too short for a verdict"]
 # of this experiment:
 
 # %%
-spread = np.sqrt(np.mean([scores(runs).mean(1).var(ddof=1) for runs in main.systems.values() if len(runs) > 1]))
+spread = np.sqrt(
+    np.mean(
+        [
+            scores(runs).mean(1).var(ddof=1)
+            for runs in main.systems.values()
+            if len(runs) > 1
+        ]
+    )
+)
 questions = len(book.p) or sum(len(e.systems) - 1 for e in found if BASE in e.systems)
-print(f"standard deviation from run to run, over the networks: {100 * spread:.2f} points; {questions} comparisons")
+print(
+    f"standard deviation from run to run, over the networks: {100 * spread:.2f} "
+    f"points; {questions} comparisons"
+)
 lines = [
-    (runs, *(f"{100 * detectable_difference(spread, runs, level):.2f}" for level in (LEVEL, LEVEL / questions)))
+    (
+        runs,
+        *(
+            f"{100 * detectable_difference(spread, runs, level):.2f}"
+            for level in (LEVEL, LEVEL / questions)
+        ),
+    )
     for runs in (2, 3, 5, 10, 20)
 ]
-table(["runs of each", "detectable, one comparison, points", f"one of {questions}"], lines)
+table(
+    ["runs of each", "detectable, one comparison, points", f"one of {questions}"], lines
+)
 
 # %% [markdown]
 # An obvious rule would be: call a network better if *all* its runs are better than all runs of the other. It needs no
@@ -279,11 +393,21 @@ table(["runs of each", "detectable, one comparison, points", f"one of {questions
 
 # %%
 rng = np.random.default_rng(0)
-made_up = rng.normal(size=(20_000, 9, 3))  # (experiments, networks, runs): nine equal networks, three runs of each
+made_up = rng.normal(
+    size=(20_000, 9, 3)
+)  # (experiments, networks, runs): nine equal networks, three runs of each
 lowest_run, highest_run = made_up.min(2), made_up.max(2)  # (experiments, networks)
-apart = (lowest_run[:, 1:] > highest_run[:, :1]) | (highest_run[:, 1:] < lowest_run[:, :1])  # from the first network
-print(f"equal networks, three runs each: all runs apart in {100 * apart.mean():.0f}% of comparisons,")
-print(f"and in at least one of eight comparisons with the same base in {100 * apart.any(1).mean():.0f}% of experiments")
+apart = (lowest_run[:, 1:] > highest_run[:, :1]) | (
+    highest_run[:, 1:] < lowest_run[:, :1]
+)  # from the first network
+print(
+    f"equal networks, three runs each: all runs apart in {100 * apart.mean():.0f}% "
+    "of comparisons,"
+)
+print(
+    "and in at least one of eight comparisons with the same base in "
+    f"{100 * apart.any(1).mean():.0f}% of experiments"
+)
 assert abs(apart.mean() - 2 / 20) < 0.01
 
 # %% [markdown]
@@ -298,27 +422,40 @@ frames, labels = [], []
 order = [row.system for row in rows_here]
 every = {name: scores(runs).mean(0) for name, runs in main.systems.items()}  # (cases,)
 of_runs = {name: scores(runs).mean(1) for name, runs in main.systems.items()}  # (runs,)
-pairwise = {(base, name): difference(of_runs[base], of_runs[name]) for base in order for name in order if name != base}
+pairwise = {
+    (base, name): difference(of_runs[base], of_runs[name])
+    for base in order
+    for name in order
+    if name != base
+}
 reach = 115 * max(abs(d.mean) for d in pairwise.values()) + 0.3
 for base in order:
     fig, ax = plt.subplots(figsize=(6.8, 0.45 * len(order) + 1.2))
     for y, name in enumerate(reversed(order)):
         if name == base:
-            ax.plot(0, y, "o", color="gray")
+            ax.plot(0, y, "o", color=INK)
             continue
         against = pairwise[base, name]
         ax.plot(100 * against.mean, y, "o", color=COLORS[0])
         if np.isfinite(against.low):
-            ax.plot([100 * against.low, 100 * against.high], [y, y], color=COLORS[0], linewidth=3)
-    ax.axvline(0, color="black", linewidth=0.8)
+            ax.plot(
+                [100 * against.low, 100 * against.high],
+                [y, y],
+                color=COLORS[0],
+                linewidth=3,
+            )
+    ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(range(len(order)), reversed(order), fontsize=10)
-    ax.set(xlim=(-reach, reach), xlabel="DSC less that of the base, points (95% over runs)")
+    ax.set(
+        xlim=(-reach, reach), xlabel="DSC less that of the base, points (95% over runs)"
+    )
     frames.append(fig)
     labels.append(f"base: {base}")
 frames_slider(
     frames,
     labels,
-    alt="For each network its mean difference of DSC to the chosen base, with an interval over runs, and a vertical line at zero",
+    alt="For each network its mean difference of DSC to the chosen base, with an "
+    "interval over runs, and a vertical line at zero",
     caption="Welch's intervals for the difference of two means of runs, not corrected.",
 )
 
@@ -330,11 +467,14 @@ frames_slider(
 
 # %%
 pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
-correlations = {pair: stats.spearmanr(*(every[name] for name in pair)).statistic for pair in pairs}
+correlations = {
+    pair: stats.spearmanr(*(every[name] for name in pair)).statistic for pair in pairs
+}
 if correlations:
     mean = np.mean(list(correlations.values()))
     print(
-        f"rank correlation of two networks' DSC over {len(main.cases)} cases, mean over {len(pairs)} pairs: {mean:.2f}"
+        f"rank correlation of two networks' DSC over {len(main.cases)} cases, mean "
+        f"over {len(pairs)} pairs: {mean:.2f}"
     )
     for word, pick in (("most", max), ("least", min)):
         pair = pick(correlations, key=correlations.get)
@@ -346,8 +486,20 @@ styles = ("-", "--", ":")
 for i, name in enumerate(order):
     ordered = np.sort(every[name])
     share = np.arange(1, len(ordered) + 1) / len(ordered)
-    ax.step(ordered, 100 * share, styles[i // len(COLORS)], color=COLORS[i % len(COLORS)], label=name, where="post")
-ax.set(xlabel="DSC", ylabel="cases up to there, %", xlim=(max(0.0, lowest - 0.05), 1), ylim=(0, 100))
+    ax.step(
+        ordered,
+        100 * share,
+        styles[i // len(COLORS)],
+        color=COLORS[i % len(COLORS)],
+        label=name,
+        where="post",
+    )
+ax.set(
+    xlabel="DSC",
+    ylabel="cases up to there, %",
+    xlim=(max(0.0, lowest - 0.05), 1),
+    ylim=(0, 100),
+)
 ax.legend(fontsize=9, loc="upper left")
 plt.show()
 
@@ -387,13 +539,31 @@ fig, ax = plt.subplots(figsize=(6.8, 4.0))
 for name, line in ranks.items():
     i = order.index(name)  # colours and styles as above
     color = COLORS[i % len(COLORS)]
-    ax.plot(range(len(PERCENTS)), line, styles[i // len(COLORS)], marker="o", color=color)
-    ax.annotate(name, (len(PERCENTS) - 1, line[-1]), xytext=(8, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.plot(
+        range(len(PERCENTS)), line, styles[i // len(COLORS)], marker="o", color=color
+    )
+    ax.annotate(
+        name,
+        (len(PERCENTS) - 1, line[-1]),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+    )
 ax.set_xticks(range(len(PERCENTS)), [f"{percent_of}%" for percent_of in PERCENTS])
-ax.set(xlabel="of the training", ylabel="rank by validation DSC", ylim=(max(len(ranks), 1) + 0.5, 0.5))
+ax.set(
+    xlabel="of the training",
+    ylabel="rank by validation DSC",
+    ylim=(max(len(ranks), 1) + 0.5, 0.5),
+)
 if not ranks:
     ax.text(
-        0.5, 0.5, "no run that was validated then is recorded yet", ha="center", transform=ax.transAxes, fontsize=10
+        0.5,
+        0.5,
+        "no run that was validated then is recorded yet",
+        ha="center",
+        transform=ax.transAxes,
+        fontsize=10,
     )
 plt.show()
 
@@ -403,10 +573,14 @@ if ranks:
     for i, percent_of in enumerate(PERCENTS[:-1]):
         agreement = stats.kendalltau(table_of[:, i], table_of[:, -1]).statistic
         print(
-            f"after {percent_of}%: Kendall's tau with the order at the end {agreement:.2f} (1: the same, 0: unrelated)"
+            f"after {percent_of}%: Kendall's tau with the order at the end "
+            f"{agreement:.2f} (1: the same, 0: unrelated)"
         )
 else:
-    print("Ranks on the way: pending, as are runs that are validated after 1, 5, 20 and 100 percent.")
+    print(
+        "Ranks on the way: pending, as are runs that are validated after 1, 5, 20 "
+        "and 100 percent."
+    )
 
 # %% [markdown]
 # The first of these points is as much training as the runs at 64 × 64 have, the first minute. What the two have in
@@ -420,8 +594,16 @@ else:
 # %%
 lines = config_from_dict(main.recipe).to_toml().splitlines()
 start, stop = lines.index("[model]"), lines.index("[optim]")
-own = ("seed",) if "lr" in main.recipe["optim"] else ("seed", "lr")  # what each run has for itself
-print("\n".join(line for line in lines[2:start] + lines[stop : lines.index("[eval]")] if not line.startswith(own)))
+own = (
+    ("seed",) if "lr" in main.recipe["optim"] else ("seed", "lr")
+)  # what each run has for itself
+print(
+    "\n".join(
+        line
+        for line in lines[2:start] + lines[stop : lines.index("[eval]")]
+        if not line.startswith(own)
+    )
+)
 
 # %% [markdown]
 # One learning rate for all networks is fair only if it is not the favourite of one of them. So each network of the
@@ -431,38 +613,79 @@ print("\n".join(line for line in lines[2:start] + lines[stop : lines.index("[eva
 # %%
 tunings = load_tunings(ROOT / "results/rates")
 if not tunings:
-    print("No learning rate was tried yet: pending (lightm-book reproduce --plan converged).")
-asked = {piece.config.optim.lr for piece in load_plan("converged") if piece.kind == "tune"}
+    print(
+        "No learning rate was tried yet: pending (lightm-book reproduce --plan "
+        "converged)."
+    )
+asked = {
+    piece.config.optim.lr for piece in load_plan("converged") if piece.kind == "tune"
+}
 rates = sorted(asked.union(*(tuning.rates for tuning in tunings)))
 lines = []
 for tuning in tunings:
-    used = "this comparison's" if tuning.belongs_to(main) else "another than this comparison's"
+    used = (
+        "this comparison's"
+        if tuning.belongs_to(main)
+        else "another than this comparison's"
+    )
     print(f"{tuning.title}; the recipe is {used}")
-    tried = {name: by_rate for name, by_rate in tuning.scores.items() if asked <= by_rate.keys()}
-    common = max(asked, key=lambda rate: np.mean([by_rate[rate] for by_rate in tried.values()])) if tried else None
+    tried = {
+        name: by_rate
+        for name, by_rate in tuning.scores.items()
+        if asked <= by_rate.keys()
+    }
+    common = (
+        max(
+            asked,
+            key=lambda rate: np.mean([by_rate[rate] for by_rate in tried.values()]),
+        )
+        if tried
+        else None
+    )
     for name, by_rate in tuning.scores.items():
-        cells = (percent(by_rate[rate]) if rate in by_rate else "pending" for rate in rates)
+        cells = (
+            percent(by_rate[rate]) if rate in by_rate else "pending" for rate in rates
+        )
         chosen, loses = "", ""
         if name in tried:
             chosen = f"{tuning.best(name):g}"
-            loses = f"{percent(max(by_rate.values()) - by_rate[common])} with {common:g}"
+            loses = (
+                f"{percent(max(by_rate.values()) - by_rate[common])} with {common:g}"
+            )
         lines.append((f"`{name}`", *cells, chosen, loses))
     at_common = stats.rankdata([-by_rate[common] for by_rate in tried.values()])
     at_best = stats.rankdata([-max(by_rate.values()) for by_rate in tried.values()])
-    moved = [name for name, a, b in zip(tried, at_common, at_best, strict=True) if a != b]
-    print(f"every rate was tried for {len(tried)} of {len(tuning.scores)} networks", end="; ")
-    print(f"one rate for all of those would change the rank of: {'; '.join(moved) or 'none'}")
-head = ["validation DSC with learning rate", *(f"{rate:g}" for rate in rates), "chosen", "a common rate loses, points"]
+    moved = [
+        name for name, a, b in zip(tried, at_common, at_best, strict=True) if a != b
+    ]
+    print(
+        f"every rate was tried for {len(tried)} of {len(tuning.scores)} networks",
+        end="; ",
+    )
+    print(
+        "one rate for all of those would change the rank of: "
+        f"{'; '.join(moved) or 'none'}"
+    )
+head = [
+    "validation DSC with learning rate",
+    *(f"{rate:g}" for rate in rates),
+    "chosen",
+    "a common rate loses, points",
+]
 table(head, lines) if lines else None
 
 # %%
 apart = max(np.ptp(100 * values) for values in of_runs.values())
 print(f"test DSC of runs that differ in the seed only: up to {apart:.2f} points apart")
-chosen = {(name, run["config"]["optim"]["lr"]) for name, runs in main.systems.items() for run in runs}
+chosen = {
+    (name, run["config"]["optim"]["lr"])
+    for name, runs in main.systems.items()
+    for run in runs
+}
 for tuning in (t for t in tunings if t.belongs_to(main)):
-    assert all(rate == tuning.best(name) for name, rate in chosen if name in tuning.scores), (
-        "a rate was not the chosen one"
-    )
+    assert all(
+        rate == tuning.best(name) for name, rate in chosen if name in tuning.scores
+    ), "a rate was not the chosen one"
 
 # %% [markdown]
 # There is one run a cell, so differences in a row that are not larger than what the seed alone does say little; they
@@ -470,13 +693,20 @@ for tuning in (t for t in tunings if t.belongs_to(main)):
 
 # %%
 hardware = {
-    (h["cpu"], h["cores"], h["threads"], h["gpu"]) for r in records.values() for h in [r["environment"]["hardware"]]
+    (h["cpu"], h["cores"], h["threads"], h["gpu"])
+    for r in records.values()
+    for h in [r["environment"]["hardware"]]
 }
 for cpu, cores, threads, gpu in sorted(hardware, key=str):
     print(f"machine: {cpu}, {cores} cores, {threads} thread(s), GPU: {gpu or 'none'}")
 spent = costs(main)
 lines = [
-    (f"`{name}`", f"{spent[name]['minutes']:.0f}", f"{spent[name]['gib']:.1f}", record["model"]["scan"])
+    (
+        f"`{name}`",
+        f"{spent[name]['minutes']:.0f}",
+        f"{spent[name]['gib']:.1f}",
+        record["model"]["scan"],
+    )
     for name, (record, *_) in main.systems.items()
 ]
 table(["network", "minutes a run", "peak memory, GiB", "scan"], lines)
@@ -502,27 +732,67 @@ lines = [
     )
     for name in order
 ]
-assert all(counted[name].params == main.systems[name][0]["model"]["params"] for name in order)
-table(["network", "parameters, M", f"GMACs, one image of {main.size[0]} × {main.size[1]}", "DSC, measured"], lines)
+assert all(
+    counted[name].params == main.systems[name][0]["model"]["params"] for name in order
+)
+table(
+    [
+        "network",
+        "parameters, M",
+        f"GMACs, one image of {main.size[0]} × {main.size[1]}",
+        "DSC, measured",
+    ],
+    lines,
+)
 
 # %% mystnb={"image": {"alt": "Two scatter plots of accuracy against operations, markers as large as the networks. Above, Table 2 as printed, LightM-UNet at the far left and on top. Below, the measured experiment, each operation counted once, with bars for the 95 percent interval"}}
 fig, axes = plt.subplots(2, 1, figsize=(6.8, 8))
 color_of = dict(zip(printed.rows, COLORS, strict=False))
 for name in printed.rows:
     x, y, params = (float(printed[name, column]) for column in (GFLOPS, "DSC", PARAMS))
-    axes[0].scatter(x, y, s=10 + 6 * params, color=color_of[name], alpha=0.6, edgecolors="black")
+    axes[0].scatter(
+        x, y, s=10 + 6 * params, color=color_of[name], alpha=0.6, edgecolors=INK
+    )
     up = (params**0.5 + 8) * (-1.6 if name == "UNETR" else 1)  # beyond the marker
-    axes[0].annotate(name, (x, y), xytext=(0, up), textcoords="offset points", ha="center", fontsize=9)
-axes[0].set(xscale="log", xlabel="GFLOPs as printed", ylabel="DSC, %", title="Table 2, as printed")
+    axes[0].annotate(
+        name,
+        (x, y),
+        xytext=(0, up),
+        textcoords="offset points",
+        ha="center",
+        fontsize=9,
+    )
+axes[0].set(
+    xscale="log",
+    xlabel="GFLOPs as printed",
+    ylabel="DSC, %",
+    title="Table 2, as printed",
+)
 for i, name in enumerate(order):
     x, row = counted[name].macs / 1e9, by_system[name]
-    color = color_of.get(row_of(name), "gray")
+    color = color_of.get(row_of(name), INK)
     axes[1].plot([x, x], [100 * end for end in row.dsc[1:]], color=color, linewidth=1.5)
-    axes[1].scatter(x, 100 * row.dsc[0], s=10 + 6 * row.params / 1e6, color=color, alpha=0.6, edgecolors="black")
+    axes[1].scatter(
+        x,
+        100 * row.dsc[0],
+        s=10 + 6 * row.params / 1e6,
+        color=color,
+        alpha=0.6,
+        edgecolors=INK,
+    )
     up = 10 if i % 2 == 0 else -16
-    axes[1].annotate(name, (x, 100 * row.dsc[0]), xytext=(0, up), textcoords="offset points", ha="center", fontsize=8)
+    axes[1].annotate(
+        name,
+        (x, 100 * row.dsc[0]),
+        xytext=(0, up),
+        textcoords="offset points",
+        ha="center",
+        fontsize=8,
+    )
 axes[1].set(xscale="log", xlabel="GMACs of one image, counted once", ylabel="DSC, %")
-axes[1].set_title(f"measured, {main.size[0]} × {main.size[1]}, {main.passes:.1f} passes", fontsize=12)
+axes[1].set_title(
+    f"measured, {main.size[0]} × {main.size[1]}, {main.passes:.1f} passes", fontsize=12
+)
 for ax in axes:
     ax.margins(0.18)
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -551,10 +821,18 @@ for name, options in run.drawn.items():
     recipe = config_from_dict(
         {
             "name": name,
-            "data": {"size": [run.size] * 2, "options": {"cases": 48, "size": run.size}, "ratios": [5, 1, 2]},
+            "data": {
+                "size": [run.size] * 2,
+                "options": {"cases": 48, "size": run.size},
+                "ratios": [5, 1, 2],
+            },
             "model": {"name": name, "options": options},
             "optim": {"name": "adamw", "lr": 3e-3, "warmup": 5, "clip": 1.0},
-            "train": {"epochs": 1, "iterations_per_epoch": run.iterations, "batch_size": 4},
+            "train": {
+                "epochs": 1,
+                "iterations_per_epoch": run.iterations,
+                "batch_size": 4,
+            },
             "eval": {"native": False},
         }
     )
@@ -563,24 +841,37 @@ for name, options in run.drawn.items():
     test = trainer.data.load("test")
     assert trainer.data.dataset.synthetic
     with torch.no_grad():
-        answers[name] = trainer.net.eval()(test.images.to(trainer.device)).argmax(1).cpu().numpy()  # (B, H, W)
+        answers[name] = (
+            trainer.net.eval()(test.images.to(trainer.device)).argmax(1).cpu().numpy()
+        )  # (B, H, W)
     dsc[name] = record["test"]["summary"]["dsc"]["mean"]
-    print(f"{name:<12} {record['model']['params']:>10,} parameters, mean DSC {dsc[name]:.3f} on {len(test)} phantoms")
+    print(
+        f"{name:<12} {record['model']['params']:>10,} parameters, mean DSC "
+        f"{dsc[name]:.3f} on {len(test)} phantoms"
+    )
 torch.set_num_threads(threads)
 images, truths = test.images[:, 0].numpy(), test.labels.numpy()
 
 # %% mystnb={"image": {"alt": "Three synthetic radiographs in three columns. First row: the image with the true outline of the lungs. Below, a row for each small network: its outline over the image, and the pixels that it missed or invented in colour"}}
-disagreement = np.mean([(answer != truths).mean((1, 2)) for answer in answers.values()], axis=0)  # (B,)
-chosen = disagreement.argsort()[[0, len(disagreement) // 2, -1]]  # easiest, middle, hardest
+disagreement = np.mean(
+    [(answer != truths).mean((1, 2)) for answer in answers.values()], axis=0
+)  # (B,)
+chosen = disagreement.argsort()[
+    [0, len(disagreement) // 2, -1]
+]  # easiest, middle, hardest
 fig, axes = plt.subplots(1 + len(answers), 3, figsize=(6.8, 2.2 * (1 + len(answers))))
 for column, case in enumerate(chosen):
     axes[0, column].imshow(images[case])
     axes[0, column].contour(truths[case], [0.5], colors=[COLORS[5]], linewidths=1.5)
-    axes[0, column].set_title(("easiest", "in the middle", "hardest")[column], fontsize=11)
+    axes[0, column].set_title(
+        ("easiest", "in the middle", "hardest")[column], fontsize=11
+    )
     for line, (_name, answer) in enumerate(answers.items(), 1):
         axes[line, column].imshow(error_map(images[case], answer[case], truths[case]))
         if answer[case].any():
-            axes[line, column].contour(answer[case], [0.5], colors=["white"], linewidths=1)
+            axes[line, column].contour(
+                answer[case], [0.5], colors=["white"], linewidths=1
+            )
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 axes[0, 0].set_ylabel("truth", fontsize=11)
@@ -610,10 +901,19 @@ lines = []
 for experiment in volumes:
     print(f"{experiment.title}; {experiment.passes:.1f} passes over the cases")
     lines += [
-        (f"`{row.system}`", row.runs, percent(row.dsc[0]), span(*row.dsc[1:]), percent(row.iou[0]), row.verdict)
+        (
+            f"`{row.system}`",
+            row.runs,
+            percent(row.dsc[0]),
+            span(*row.dsc[1:]),
+            percent(row.iou[0]),
+            row.verdict,
+        )
         for row in standings(experiment, book)
     ]
-table(["hippocampus", "runs", "DSC", "95% interval", "IoU", f"against `{BASE}`"], lines) if lines else None
+table(
+    ["hippocampus", "runs", "DSC", "95% interval", "IoU", f"against `{BASE}`"], lines
+) if lines else None
 
 # %% [markdown]
 # The ablations of Table 3 have a chapter, and their records are read there: {doc}`08_ablations`.
@@ -629,7 +929,14 @@ lines = [
     for name, runs in e.systems.items()
 ]
 if lines:
-    lines.append((f"`{BASE}`", main.title.split(": ")[1], by_system[BASE].runs, percent(by_system[BASE].dsc[0])))
+    lines.append(
+        (
+            f"`{BASE}`",
+            main.title.split(": ")[1],
+            by_system[BASE].runs,
+            percent(by_system[BASE].dsc[0]),
+        )
+    )
 else:
     print("No run with SGD is recorded yet: pending.")
 table(["network", "recipe", "runs", "DSC"], lines) if lines else None
@@ -646,7 +953,10 @@ table(["network", "recipe", "runs", "DSC"], lines) if lines else None
 pending = unmeasured(records)
 for number in TABLES:
     rows = [row for n, row in pending if n == number]
-    print(f"Table {number}: {len(rows)} of {len(TABLES[number].rows)} rows ({', '.join(rows) or 'none'})")
+    print(
+        f"Table {number}: {len(rows)} of {len(TABLES[number].rows)} rows "
+        f"({', '.join(rows) or 'none'})"
+    )
 
 # %% [markdown]
 # Each waits for a GPU; Tables 1 and 3 also for the data. What `lightm-book reproduce` makes once there is one, the most valuable
@@ -658,8 +968,14 @@ made = {path.stem for path in (ROOT / "results").rglob("*.json")}
 groups = {}
 for piece in pieces:
     groups.setdefault(piece.why, []).append(piece.name in made)
-print(f"{sum(piece.name in made for piece in pieces)} of {len(pieces)} pieces of the plan are made")
-table(["what one learns from it", "pieces", "pending"], [(why, len(d), d.count(False)) for why, d in groups.items()])
+print(
+    f"{sum(piece.name in made for piece in pieces)} of {len(pieces)} pieces of the "
+    "plan are made"
+)
+table(
+    ["what one learns from it", "pieces", "pending"],
+    [(why, len(d), d.count(False)) for why, d in groups.items()],
+)
 
 # %% [markdown]
 # Nothing on this page has to be rewritten when those runs are made: the cells above read their records.

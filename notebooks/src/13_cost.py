@@ -21,7 +21,6 @@
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
 # %%
-
 import matplotlib.pyplot as plt
 import torch
 from torch import nn
@@ -31,7 +30,12 @@ from lightm.models import build_model
 from lightm.training.record import load_record
 from lightm_book import ROOT
 from lightm_book.bench.record import list_bench
-from lightm_book.counting.memory import LiveBytes, count_memory, measure_peak, with_fused_mamba
+from lightm_book.counting.memory import (
+    LiveBytes,
+    count_memory,
+    measure_peak,
+    with_fused_mamba,
+)
 from lightm_book.counting.memory_table import (
     BATCH,
     CLOSER,
@@ -44,7 +48,7 @@ from lightm_book.counting.memory_table import (
     read_memory,
     settings,
 )
-from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.figures import COLORS, INK, frames_slider, use_style
 from lightm_book.show.notebook import check_profile, show_source
 from lightm_book.show.tables import table
 
@@ -52,7 +56,12 @@ OURS = "lightm-unet"
 run = check_profile(
     profile,
     {
-        "smoke": {"recount": [(OURS, 3, 128, "fp32", False, False), ("segresnet", 2, 512, "fp32", True, False)]},
+        "smoke": {
+            "recount": [
+                (OURS, 3, 128, "fp32", False, False),
+                ("segresnet", 2, 512, "fp32", True, False),
+            ]
+        },
         "paper": {"recount": "all"},
     },
 )
@@ -91,7 +100,10 @@ assert small.optimizer == 2 * small.parameters
 # The output of the second layer is *not* kept: nothing needs it, once the loss has taken its log-softmax.
 
 # %%
-kept = {"addmm": 16 * tokens * 4, "silu": 16 * tokens * 4}  # bytes: channels x tokens x 4
+kept = {
+    "addmm": 16 * tokens * 4,
+    "silu": 16 * tokens * 4,
+}  # bytes: channels x tokens x 4
 assert all(small.by_operation[name] == size for name, size in kept.items())
 
 # %% [markdown]
@@ -124,9 +136,13 @@ checked = {OURS: {"width": 8}, FIRST: {"width": 8}, "segresnet": {"init_filters"
 for name, options in checked.items():
     model = build_model(name, 2, 3, 2, **options)
     step = count_memory(model, (3, 48, 48), batch=2)
-    alone = step.peak - step.parameters - step.optimizer - 2 * 3 * 48 * 48 * 4  # what the step itself makes
+    alone = (
+        step.peak - step.parameters - step.optimizer - 2 * 3 * 48 * 48 * 4
+    )  # what the step itself makes
     ratio = measure_peak(model, (3, 48, 48), batch=2) / alone
-    print(f"{name:<34} counted {alone / MIB:6.2f} MiB, measured / counted = {ratio:.3f}")
+    print(
+        f"{name:<34} counted {alone / MIB:6.2f} MiB, measured / counted = {ratio:.3f}"
+    )
     assert 0.99 < ratio < 1.15
 torch.set_num_threads(threads)
 
@@ -148,9 +164,13 @@ with torch.device("meta"):
     model = build_model(real["model"]["name"], 2, 1, 2)
 assert sum(p.numel() for p in model.parameters()) == real["model"]["params"]
 step = count_memory(model, (1, *size), batch, precision)
-print(f"counted: {step.peak / GIB:.2f} GiB for a step of {batch} images of {size[0]} x {size[1]}, {precision}")
 print(
-    f"measured: {real['cost']['peak_memory_bytes'] / GIB:.2f} GiB for the whole process, libraries, compiler and data included"
+    f"counted: {step.peak / GIB:.2f} GiB for a step of {batch} images of {size[0]} x "
+    f"{size[1]}, {precision}"
+)
+print(
+    f"measured: {real['cost']['peak_memory_bytes'] / GIB:.2f} GiB for the whole "
+    "process, libraries, compiler and data included"
 )
 assert step.peak < real["cost"]["peak_memory_bytes"]
 
@@ -174,7 +194,8 @@ assert step.peak == recorded[OURS, 2, 512, "fp32", False, False].one.peak
 for name in ("parameters", "gradients", "optimizer", "activations", "peak"):
     print(f"{name:<12}{getattr(step, name) / MIB:>9.1f} MiB")
 print(
-    f"one parameter for every {step.activations / 4 / (step.parameters / 4):.0f} numbers that are kept for the backward pass"
+    f"one parameter for every {step.activations / 4 / (step.parameters / 4):.0f} "
+    "numbers that are kept for the backward pass"
 )
 assert step.activations > 50 * step.parameters
 
@@ -195,16 +216,29 @@ for name, size in step.by_operation.items():
     shown = NAMES.get(name, name.strip("_").replace("_", " "))
     operations[shown] = operations.get(shown, 0) + size
 fig, axes = plt.subplots(1, 2, figsize=(7.6, 4.2))
-for ax, values, title in zip(axes, (parts, operations), ("by part", "by operation"), strict=True):
+for ax, values, title in zip(
+    axes, (parts, operations), ("by part", "by operation"), strict=True
+):
     top = sorted(values.items(), key=lambda item: -item[1])[:10]
-    ax.barh([name or "loss" for name, _ in reversed(top)], [size / MIB for _, size in reversed(top)], color=COLORS[0])
+    ax.barh(
+        [name or "loss" for name, _ in reversed(top)],
+        [size / MIB for _, size in reversed(top)],
+        color=COLORS[0],
+    )
     ax.set(title=title, xlabel="MiB kept")
     ax.tick_params(labelsize=9)
 plt.show()
 first = parts["encoder.0"] + parts["encoder.1"]
-print(f"the first two of the encoder's blocks: {100 * first / step.activations:.0f}% of the kept bytes", end="")
+print(
+    f"the first two of the encoder's blocks: {100 * first / step.activations:.0f}% "
+    "of the kept bytes",
+    end="",
+)
 with_parameters = sum(p.numel() for i in (0, 1) for p in text.encoder[i].parameters())
-print(f", {100 * with_parameters / sum(p.numel() for p in text.parameters()):.0f}% of the parameters")
+print(
+    f", {100 * with_parameters / sum(p.numel() for p in text.parameters()):.0f}% of "
+    "the parameters"
+)
 assert first > step.activations / 2
 
 # %% [markdown]
@@ -222,10 +256,13 @@ for place in list(recorded) if run.recount == "all" else run.recount:
     model, dims, side, precision, checkpointing, fused = place
     many = recorded[place].many is not None and profile == "paper"
     again = count_row(model, dims, side, precision, checkpointing, fused, many)
-    assert again.one.peak == recorded[place].one.peak, f"{place}: run lightm-book count --memory again"
+    assert again.one.peak == recorded[place].one.peak, (
+        f"{place}: run lightm-book count --memory again"
+    )
     assert not many or again.many.peak == recorded[place].many.peak
     print(
-        f"{model}, {dims}D, {side}, {precision}{', checkpointing' * checkpointing}: {again.one.peak:,} bytes, as recorded"
+        f"{model}, {dims}D, {side}, {precision}{', checkpointing' * checkpointing}: "
+        f"{again.one.peak:,} bytes, as recorded"
     )
 assert len(recorded) == len(list(settings()))
 
@@ -236,14 +273,21 @@ def size_of(dims):
 
 
 plain = {
-    dims: {name: recorded[name, dims, PAPER_SIZE[dims], "fp32", False, False] for name in SYSTEMS} for dims in (2, 3)
+    dims: {
+        name: recorded[name, dims, PAPER_SIZE[dims], "fp32", False, False]
+        for name in SYSTEMS
+    }
+    for dims in (2, 3)
 }
 lines = []
 for name in SYSTEMS:
     cells = [f"{plain[2][name].one.parameters / MIB:.0f}"]
     for dims in (2, 3):
         row = plain[dims][name]
-        cells += [f"{row.one.activations / GIB:.2f}", f"{row.peak(BATCH[dims]) / GIB:.1f}"]
+        cells += [
+            f"{row.one.activations / GIB:.2f}",
+            f"{row.peak(BATCH[dims]) / GIB:.1f}",
+        ]
     lines.append((f"`{name}`", *cells))
 head = ["GiB, float32, AdamW", "parameters, 2D, MiB"]
 for dims in (2, 3):
@@ -266,7 +310,7 @@ for i, name in enumerate(SYSTEMS):
         row = plain[dims][name]
         label = name if dims == 2 else None
         color = COLORS[i % len(COLORS)]
-        face = color if i < len(COLORS) else "white"
+        face = color if i < len(COLORS) else "none"
         ax.plot(row.one.parameters / 4e6, row.one.peak / GIB, marker, color=color, markerfacecolor=face, label=label)
 ax.set(xscale="log", yscale="log", xlabel="parameters, M (circles 2D, squares 3D)", ylabel="peak, one image, GiB")
 ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -281,7 +325,9 @@ plt.show()
 
 # %%
 T4 = 14.75 * GIB  # what PyTorch names as total capacity of a Tesla T4, sold as 16 GB
-RESERVED = 1.0 * GIB  # set aside for context, workspaces, fragmentation; our assumption, change it to see
+RESERVED = (
+    1.0 * GIB
+)  # set aside for context, workspaces, fragmentation; our assumption, change it to see
 CAPACITY = int(T4 - RESERVED)
 
 frames, labels = [], []
@@ -291,17 +337,29 @@ for dims in (2, 3):
         for y, name in enumerate(reversed(CLOSER)):
             peak = recorded[name, dims, side, "fp32", False, False].one.peak / GIB
             ax.barh(y, peak, color=COLORS[0] if peak <= CAPACITY / GIB else COLORS[1])
-            ax.annotate(f"{peak:.2f}", (peak, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=10)
-        ax.axvline(CAPACITY / GIB, color="black", linestyle="--", linewidth=1.2)
+            ax.annotate(
+                f"{peak:.2f}",
+                (peak, y),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=10,
+            )
+        ax.axvline(CAPACITY / GIB, color=INK, linestyle="--", linewidth=1.2)
         ax.set_yticks(range(len(CLOSER)), reversed(CLOSER), fontsize=9)
-        ax.set(xscale="log", xlim=(0.1, 100), xlabel="peak of a step with one image, GiB")
+        ax.set(
+            xscale="log", xlim=(0.1, 100), xlabel="peak of a step with one image, GiB"
+        )
         frames.append(fig)
         labels.append(" × ".join([str(side)] * dims))
 frames_slider(
     frames,
     labels,
-    alt="Bars of the peak memory of a training step for four networks at one image size, with a dashed line for what a 16 GB card has; bars beyond it in another colour",
-    caption="Counted, float32. Two dimensions first, then three. Orange: more than a 16 GB card has left.",
+    alt="Bars of the peak memory of a training step for four networks at one image "
+    "size, with a dashed line for what a 16 GB card has; bars beyond it in "
+    "another colour",
+    caption="Counted, float32. Two dimensions first, then three. Orange: more than "
+    "a 16 GB card has left.",
 )
 
 # %%
@@ -309,7 +367,10 @@ for dims in (2, 3):
     small_side, large_side = SIDES[dims][0], SIDES[dims][-1]
     pixels = (large_side / small_side) ** dims
     for name in CLOSER:
-        low, high = (recorded[name, dims, side, "fp32", False, False].one for side in (small_side, large_side))
+        low, high = (
+            recorded[name, dims, side, "fp32", False, False].one
+            for side in (small_side, large_side)
+        )
         print(
             f"{dims}D, {name:<33} {small_side} to {large_side}: pixels x {pixels:.1f}, "
             f"activations x {high.activations / low.activations:.1f}"
@@ -329,11 +390,18 @@ for dims in (2, 3):
     for name in CLOSER:
         cells = []
         for precision, checkpointing in WAYS:
-            row = recorded[name, dims, PAPER_SIZE[dims], precision, checkpointing, False]
+            row = recorded[
+                name, dims, PAPER_SIZE[dims], precision, checkpointing, False
+            ]
             cells.append(f"{row.fits(CAPACITY)} ({row.one.peak / GIB:.1f})")
         lines.append((f"`{name}`, {size_of(dims)}", *cells))
-head = [precision + ", checkpointing" * checkpointing for precision, checkpointing in WAYS]
-print(f"capacity: {T4 / GIB:.2f} GiB less {RESERVED / GIB:.2f} GiB set aside. Images that fit (GiB of one image):")
+head = [
+    precision + ", checkpointing" * checkpointing for precision, checkpointing in WAYS
+]
+print(
+    f"capacity: {T4 / GIB:.2f} GiB less {RESERVED / GIB:.2f} GiB set aside. Images "
+    "that fit (GiB of one image):"
+)
 table(["", *head], lines)
 
 # %%
@@ -341,10 +409,15 @@ for dims in (2, 3):
     row = {way: recorded[OURS, dims, PAPER_SIZE[dims], *way, False] for way in WAYS}
     full = row["fp32", False]
     print(
-        f"{OURS}, {size_of(dims)}, the paper's batch of {BATCH[dims]}: {full.peak(BATCH[dims]) / GIB:.1f} GiB in float32;",
+        f"{OURS}, {size_of(dims)}, the paper's batch of {BATCH[dims]}: "
+        f"{full.peak(BATCH[dims]) / GIB:.1f} GiB in float32;",
         end=" ",
     )
-    fitting = [f"{p}{' with checkpointing' * c}" for (p, c), r in row.items() if r.fits(CAPACITY) >= BATCH[dims]]
+    fitting = [
+        f"{p}{' with checkpointing' * c}"
+        for (p, c), r in row.items()
+        if r.fits(CAPACITY) >= BATCH[dims]
+    ]
     print(f"on this card with: {', '.join(fitting) or 'none of the four ways'}")
 
 # %% [markdown]
@@ -379,16 +452,28 @@ for dims in (2, 3):
         what = "mamba_ssm's fused kernel" if fused else "this package"
         peaks = [f"{row.peak(batch) / GIB:.1f}" for batch in (1, BATCH[dims])]
         lines.append((f"{size_of(dims)}, {what}", *peaks, BATCH[dims]))
-table(["released network (first upload), GiB", "one image", "the paper's batch", "which is"], lines)
+table(
+    [
+        "released network (first upload), GiB",
+        "one image",
+        "the paper's batch",
+        "which is",
+    ],
+    lines,
+)
 
 # %%
 fused = recorded[FIRST, 3, 128, "fp32", False, True]
 one, two = fused.peak(1) / GIB, fused.peak(2) / GIB
 for card in (16, 24):
     print(
-        f"a card of {card} GB: one image {'fits' if one < card else 'does not fit'}, two {'fit' if two < card else 'do not fit'}"
+        f"a card of {card} GB: one image {'fits' if one < card else 'does not fit'}, "
+        f"two {'fit' if two < card else 'do not fit'}"
     )
-print(f"issue 8 saw {29140 / 1024:.1f} GiB; counted for one and two volumes of 128^3: {one:.1f} and {two:.1f} GiB")
+print(
+    f"issue 8 saw {29140 / 1024:.1f} GiB; counted for one and two volumes of 128^3: "
+    f"{one:.1f} and {two:.1f} GiB"
+)
 assert 16 < one < 24 < two
 
 # %% [markdown]
@@ -403,10 +488,17 @@ assert 16 < one < 24 < two
 # %%
 with torch.device("meta"):
     released = build_model(FIRST, 3, 1, 3)
-layers = sum(type(module).__name__ == "ReleasedRVMLayer" for module in released.modules())
+layers = sum(
+    type(module).__name__ == "ReleasedRVMLayer" for module in released.modules()
+)
 one_layer = next(m for m in released.modules() if type(m).__name__ == "Mamba")
-alone = count_memory(with_fused_mamba(nn.Sequential(nn.Linear(32, 32), one_layer)), (2**15, 32)).rows()["1"]
-print(f"{layers} layers; a fused Mamba block of 32 channels keeps {alone / (2**15 * 32 * 4):.1f} times its input")
+alone = count_memory(
+    with_fused_mamba(nn.Sequential(nn.Linear(32, 32), one_layer)), (2**15, 32)
+).rows()["1"]
+print(
+    f"{layers} layers; a fused Mamba block of 32 channels keeps "
+    f"{alone / (2**15 * 32 * 4):.1f} times its input"
+)
 assert layers == 21 and 7.5 < alone / (2**15 * 32 * 4) < 8.5
 
 # %% [markdown]
@@ -423,8 +515,15 @@ for color, name in zip(COLORS, (OURS, "segresnet", "paper-attention"), strict=Fa
     with torch.device("meta"):
         model = build_model(name, 2, 3, 2)
     per_pixel[name] = [count(model, (3, side, side)).macs / side**2 for side in sides]
-    ax.plot(sides, [value / 1e3 for value in per_pixel[name]], "o-", color=color, label=name)
-ax.set(xscale="log", ylim=(0, None), xlabel="side of the image", ylabel="thousand MACs per pixel")
+    ax.plot(
+        sides, [value / 1e3 for value in per_pixel[name]], "o-", color=color, label=name
+    )
+ax.set(
+    xscale="log",
+    ylim=(0, None),
+    xlabel="side of the image",
+    ylabel="thousand MACs per pixel",
+)
 ax.set_xticks(sides, sides)
 ax.set_xticks([], minor=True)
 ax.legend(fontsize=10)
@@ -437,7 +536,11 @@ with torch.device("meta"):
     model = build_model(OURS, 2, 3, 2)
 macs = count(model, (3, 512, 512))
 print(f"{OURS} at 512 x 512: {macs.macs / 1e9:.1f} GMACs forward;", end=" ")
-print(", ".join(f"{name} {100 * n / macs.macs:.0f}%" for name, n in macs.by_operation.items()))
+print(
+    ", ".join(
+        f"{name} {100 * n / macs.macs:.0f}%" for name, n in macs.by_operation.items()
+    )
+)
 
 # %% [markdown]
 # The scan's share of the *operations* is small. Its share of the *time* may be anything: that depends on how it is written,
@@ -446,9 +549,16 @@ print(", ".join(f"{name} {100 * n / macs.macs:.0f}%" for name, n in macs.by_oper
 
 # %% tags=["nbval-ignore-output"]
 # Not compared by nbval: benchmarks are measured anew more often than this page is run.
-steps = [record for record in list_bench(ROOT / "results/bench").values() if record["kind"] == "step"]
+steps = [
+    record
+    for record in list_bench(ROOT / "results/bench").values()
+    if record["kind"] == "step"
+]
 if not steps:
-    print("No training step has been timed into results/bench/ yet: pending (lightm-book bench step --json ...).")
+    print(
+        "No training step has been timed into results/bench/ yet: pending "
+        "(lightm-book bench step --json ...)."
+    )
 lines = []
 for record in steps:
     hardware = record["environment"]["hardware"]
@@ -467,15 +577,22 @@ for record in steps:
                     f"{memory / GIB:.2f}" if memory else "",
                 )
             )
-table(["step", "on", "scan", "seconds", "GiB beyond the model"], lines) if lines else None
+table(
+    ["step", "on", "scan", "seconds", "GiB beyond the model"], lines
+) if lines else None
 
 # %% tags=["nbval-ignore-output"]
 # Not compared by nbval, for the same reason.
 for record in steps:
     parts_of = record["parts"]
     if parts_of:
-        total = sum(p["forward_ms"] + p["backward_ms"] for p in parts_of["parts"].values())
-        shares = {name: (p["forward_ms"] + p["backward_ms"]) / total for name, p in parts_of["parts"].items()}
+        total = sum(
+            p["forward_ms"] + p["backward_ms"] for p in parts_of["parts"].values()
+        )
+        shares = {
+            name: (p["forward_ms"] + p["backward_ms"]) / total
+            for name, p in parts_of["parts"].items()
+        }
         top = sorted(shares.items(), key=lambda item: -item[1])[:6]
         print(
             f"{record['model']}, {record['batch']} x {record['size']}:",

@@ -13,20 +13,31 @@ from PIL import Image
 
 from lightm.errors import LightMError
 
-# Okabe & Ito's palette (https://jfly.uni-koeln.de/color/): distinct with any colour vision; yellow left out, it is
-# too faint on white. Black first would look like an axis, so it comes last.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# A figure has no background of its own: it lies on the paper of a light page and of a dark one. So everything in it is
+# of middle lightness: text and axes have a contrast of 4 with either paper, colours of 3 (the tests compute both).
+PAPERS = ("#ffffff", "#14181e")  # of the book's theme
+INK = "#7a7a7a"
+# Okabe & Ito's palette (https://jfly.uni-koeln.de/color/), distinct with any colour vision: yellow left out, sky blue
+# and orange darker than theirs for a white page, and the gray of the text in the place of black.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#4A98C9", "#B98200", INK)
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults for the book: readable on a phone, colour-blind safe, the same in every chapter."""
+    """Set matplotlib's defaults for the book: readable on a phone, in light and dark, with any colour vision."""
     # At 110 dots an inch, 6.4 inches are the width of a page's column; on a phone the picture shrinks to half of that
     # and 13 points are still read.
     plt.rcParams.update(
         {
             "figure.figsize": (6.4, 3.6),
             "figure.dpi": 110,
-            "figure.facecolor": "white",
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "savefig.facecolor": "none",
+            "text.color": INK,
+            "axes.labelcolor": INK,
+            "axes.edgecolor": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
             "figure.constrained_layout.use": True,
             "font.size": 13,
             "axes.titlesize": 13,
@@ -78,7 +89,7 @@ def frames_slider(
     images = "\n".join(
         f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" width="{width}" height="{height}" '
         f'alt="{escape(alt)} ({escape(label)})" data-label="{escape(label)}" '
-        f'style="max-width:100%;height:auto;background:#fff"{" hidden" if step else ""}>'
+        f'style="max-width:100%;height:auto"{" hidden" if step else ""}>'
         for step, (png, label) in enumerate(zip(pngs, labels, strict=True))
     )
     # The handler is an attribute, not a script: it works when a front end inserts the output as HTML, and twice on a

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lightm.errors import LightMError
-from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.figures import COLORS, INK, PAPERS, frames_slider, use_style
 
 FRAMES = [np.full((8, 8), value, np.uint8) for value in (0, 128, 255)]
 LABELS = ["one", "two <b>", "three"]
@@ -69,3 +69,23 @@ def test_style_colors_differ_in_lightness_too():
     use_style()
     assert [cycle["color"] for cycle in plt.rcParams["axes.prop_cycle"]] == list(COLORS)
     assert abs(lightness(COLORS[0]) - lightness(COLORS[1])) > 10
+
+
+def luminance(color):
+    """Relative luminance of "#rrggbb", https://www.w3.org/TR/WCAG21/#dfn-relative-luminance."""
+    parts = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts)
+    return sum(weight * v for weight, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_figures_are_read_on_a_light_page_and_on_a_dark_one(paper):
+    def contrast(color):
+        darker, lighter = sorted((luminance(color), luminance(paper)))
+        return (lighter + 0.05) / (darker + 0.05)
+
+    assert all(contrast(color) >= 3 for color in COLORS), {c: contrast(c) for c in COLORS}
+    assert contrast(INK) >= 4
+    use_style()
+    assert all(plt.rcParams[f"{what}.facecolor"] == "none" for what in ("figure", "axes", "savefig"))
+    assert all(plt.rcParams[key] == INK for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color"))
