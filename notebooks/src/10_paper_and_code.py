@@ -14,7 +14,7 @@
 # %% tags=["parameters"]
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
-# %%
+# %% tags=["hide-input"]
 import json
 import math
 
@@ -37,9 +37,11 @@ from lightm.models.unet import DecoderBlock
 from lightm.models.vss import SelectiveSSM, VSSModule
 from lightm_book import ROOT
 from lightm_book.paper.settings import setting
+from lightm_book.paper.sources import HISTORY, TRAINERS
 from lightm_book.show.figures import COLORS, INK, frames_slider, use_style
 from lightm_book.show.notebook import check_profile, show_source
 from lightm_book.show.steps import diff, steps
+from lightm_book.show.tables import table
 
 check_profile(profile)
 torch.manual_seed(0)
@@ -55,43 +57,25 @@ with torch.device("meta"):  # shapes only: no memory, no time
 text, second, first = networks.values()
 
 # %% [markdown]
-# ## One RVM layer
+# ## Two uploads
 #
-# > "[…] the RVM Layer employs another LayerNorm to normalize […] and subsequently utilizes a projection layer"
-# > (Section 2.2)
-#
-# Here is the layer of the text, and the layer of both uploads:
+# Why were there two? In the words of the authors:
 
-# %%
-show_source(RVMLayer.forward)
-
-# %%
-show_source(ReleasedRVMLayer.forward)
+# %% tags=["hide-input"]
+Markdown("\n".join(quotation.line() for quotation in HISTORY))
 
 # %% [markdown]
-# Two listings are easy to read and easy to misread. So let the machine look: `steps` runs a module and writes down
-# what happens, in the same words for both. Lines with − are only in the text's layer, lines with + only in the
-# released one.
-
-# %%
-with torch.device("meta"):
-    tokens, volume = torch.empty(1, 64, 32), torch.empty(1, 32, 8, 8)
-    layer_text = steps(RVMLayer(32, 2), tokens, (8, 8))
-    layer_code = steps(ReleasedRVMLayer(32, 32), volume)
-Markdown(f"```diff\n{diff(layer_text, layer_code, ('paper', 'released'))}\n```")
-
-# %% [markdown]
-# Some of it is a matter of writing: Mamba makes both branches with one linear map (32 → 128 in place of twice 32 → 64)
-# and its kernel multiplies by the gate. The function is the same, and so is the cost. Four points are not:
+# (We read the thread in an excerpt, which breaks off soon after these words.) So the first upload is code that its
+# authors corrected as soon as readers pointed at it; and it is the one whose parameters and operations the paper's
+# tables print ({doc}`09_counting` derives that). It does not follow which code trained the networks whose accuracies are
+# printed. Neither upload is the network of the text: the rest of the chapter says in which points.
 #
-# 1. the convolution (3×3 on the grid, or the four latest tokens),
-# 2. the LayerNorm after the scan (text only),
-# 3. the second LayerNorm (its own, or the first one again),
-# 4. the factor $s$ (one for each channel, or one).
+# ## The difference that one sees
 #
-# The first is the one to look at. Which pixels does a pixel see through either convolution? Ask the gradient:
+# The text calls for a depthwise convolution before the scan. On an image one thinks of a spatial one; in both uploads it
+# runs along the sequence of tokens. Which pixels does a pixel see through either? Ask the gradient:
 
-# %%
+# %% tags=["hide-input"]
 grid = (7, 7)
 convs = {
     "text: spatial": VSSModule(4, 2, dwconv="spatial").dwconv,
@@ -126,7 +110,7 @@ frames_slider(
     "convolution.",
 )
 
-# %%
+# %% tags=["hide-input"]
 assert seen_by(convs["text: spatial"], 24).sum() == 9
 assert seen_by(
     convs["released: causal"], 24
@@ -138,7 +122,44 @@ assert (
 
 # %% [markdown]
 # The spatial convolution knows the image; the causal one knows the reading order, in which the first pixel of a row
-# follows the last pixel of the row before. The scan is causal in both networks, as long as it has one direction:
+# follows the last pixel of the row before.
+#
+# ## One RVM layer
+#
+# > "[…] the RVM Layer employs another LayerNorm to normalize […] and subsequently utilizes a projection layer"
+# > (Section 2.2)
+#
+# Here is the layer of the text, and the layer of both uploads:
+
+# %%
+show_source(RVMLayer.forward)
+
+# %%
+show_source(ReleasedRVMLayer.forward)
+
+# %% [markdown]
+# Two listings are easy to read and easy to misread. So let the machine look: `steps` runs a module and writes down
+# what happens, in the same words for both. Lines with − are only in the text's layer, lines with + only in the
+# released one.
+
+# %%
+with torch.device("meta"):
+    tokens, volume = torch.empty(1, 64, 32), torch.empty(1, 32, 8, 8)
+    layer_text = steps(RVMLayer(32, 2), tokens, (8, 8))
+    layer_code = steps(ReleasedRVMLayer(32, 32), volume)
+Markdown(f"```diff\n{diff(layer_text, layer_code, ('paper', 'released'))}\n```")
+
+# %% [markdown]
+# Some of it is a matter of writing: Mamba makes both branches with one linear map (32 → 128 in place of twice 32 → 64)
+# and its kernel multiplies by the gate. The function is the same, and so is the cost. Four points are not:
+#
+# 1. the convolution (3×3 on the grid, or the four latest tokens),
+# 2. the LayerNorm after the scan (text only),
+# 3. the second LayerNorm (its own, or the first one again),
+# 4. the factor $s$ (one for each channel, or one).
+#
+# The first is the one that the picture above shows. The scan itself is causal in both networks, as long as it has one
+# direction:
 
 # %%
 for module in (Mamba(4), SelectiveSSM(4)):
@@ -157,26 +178,25 @@ for module in (Mamba(4), SelectiveSSM(4)):
 #
 # ## The whole network
 #
-# The same again with every RVM layer as one step. First the text against the second upload (−: text; +: upload):
+# The same again with every RVM layer as one step. First the text against the second upload (−: text; +: upload); it is
+# long, so it is folded:
 
-# %%
+# %% tags=["hide-input", "hide-output"]
 with torch.device("meta"):
     image = torch.empty(1, 3, 32, 32)
     passes = {
         name: steps(net, image, fold=(RVMLayer, ReleasedRVMLayer))
         for name, net in networks.items()
     }
-Markdown(
-    f"```diff\n{diff(passes['text'], passes['2024-03-29'], ('paper', 'released 2024-03-29'))}\n```"
-)
+changes = diff(passes["text"], passes["2024-03-29"], ("paper", "released 2024-03-29"))
+Markdown(f"```diff\n{changes}\n```")
 
 # %% [markdown]
 # Then what the correction of 2024-03-29 changed (−: first upload; +: second). Nothing in the encoder:
 
 # %%
-Markdown(
-    f"```diff\n{diff(passes['2024-03-17'], passes['2024-03-29'], ('2024-03-17', '2024-03-29'))}\n```"
-)
+changes = diff(passes["2024-03-17"], passes["2024-03-29"], ("2024-03-17", "2024-03-29"))
+Markdown(f"```diff\n{changes}\n```")
 
 # %% [markdown]
 # What the two differences say in a sentence: the uploads are MONAI's SegResNet with RVM layers in the place of the
@@ -211,9 +231,10 @@ show_source(DWConvBlock.forward)
 # ## Every difference in one table
 #
 # Numbers and types in this table are read off the modules in this cell; what is put in words (the kind of a
-# convolution, the order of the decoder) is asserted in this chapter or stands in the diffs above.
+# convolution, the order of the decoder) is asserted in this chapter or stands in the diffs above. Each row names its
+# place in the paper.
 
-# %%
+# %% tags=["hide-input"]
 layer = {
     name: next(m for m in net.modules() if isinstance(m, RVMLayer | ReleasedRVMLayer))
     for name, net in networks.items()
@@ -248,7 +269,7 @@ assert mode(2) == {"bilinear"} and mode(3) == {"trilinear"}
 
 
 def size_after(net, part):
-    """The size of the volume that leaves a part of a network, for an image of 32 × 32."""
+    """The size of the volume that leaves a part of a network, for 32 × 32 pixels."""
     sizes = []
     handle = net.get_submodule(part).register_forward_hook(
         lambda _, args, y: sizes.append(tuple(y.shape[2:]))
@@ -258,11 +279,9 @@ def size_after(net, part):
     return sizes[0]
 
 
-assert size_after(text, "encoder.0") == (
-    16,
-    16,
-)  # the topmost skip connection of the text: F_D^1
-assert size_after(second, "down_layers.0") == (32, 32)  # and of the uploads
+# The topmost skip connection: of the text, F_D^1, and of the uploads.
+assert size_after(text, "encoder.0") == (16, 16)
+assert size_after(second, "down_layers.0") == (32, 32)
 head = tuple(second.conv_final[2][0].conv.weight.shape)
 norms = sum(isinstance(m, nn.GroupNorm) for m in second.modules())
 ways = [
@@ -360,28 +379,37 @@ ways = [
         "`ReleasedLightMUNet`",
     ),
 ]
-lines = [
-    "| place in the paper | what | text | uploads | see |",
-    "|---|---|---|---|---|",
-]
-Markdown("\n".join(lines + ["| " + " | ".join(row) + " |" for row in ways]))
+table(
+    ["what", "text", "uploads"],
+    [(f"**{what}** ({place}): {see}", *cells) for place, what, *cells, see in ways],
+    align=":--",
+)
 
 # %% [markdown]
-# And the training. What the paper says comes from its Section 3; the right column is what the trainer in the
-# authors' repository sets, which runs inside nnU-Net. It is the one thing in this chapter that nothing here verifies:
+# And the training. What the paper says comes from its Section 3; the right column is what the trainer for LightM-UNet in
+# the authors' repository sets, which runs inside nnU-Net. We read it there; nothing here verifies it by running it:
 
-# %%
+# %% tags=["hide-input"]
+trainer = TRAINERS["LightM-UNet"]
 optimiser, rate, epochs = (
     setting(name, 2).value for name in ("optimiser", "learning rate", "epochs")
 )
-Markdown(
-    "| Section 3 | text | released trainer |\n|---|---|---|\n"
-    f"| optimiser | {optimiser} | Adam, weight decay 1e-5, ε 1e-5 |\n"
-    f"| learning rate | {float(rate[-1]):g} at first | 1e-4 at first |\n"
-    "| schedule | PolyLRScheduler | the same, exponent 0.9 |\n"
-    "| gradient clipping | not mentioned | norm 12 |\n"
-    f"| epochs | {epochs[0]} | 100, of 250 iterations |"
-)
+rows = [
+    ("optimiser", optimiser, f"{trainer['optimiser']}, weight decay 1e-5, ε 1e-5"),
+    ("learning rate at first", f"{float(rate[-1]):g}", trainer["learning rate"]),
+    ("schedule", "PolyLRScheduler", f"{trainer['schedule']}, exponent 0.9"),
+    ("gradient clipping", "not mentioned", "norm 12"),
+    ("epochs", epochs[0], "100, of 250 iterations"),
+]
+table(["Section 3", "text", "released trainer"], rows, align=":--")
+
+# %% [markdown]
+# The text has one optimiser and one learning rate for all networks; the repository has a trainer for each:
+
+# %% tags=["hide-input"]
+keys = ("optimiser", "learning rate", "schedule")
+rows = [(name, *(by[key] for key in keys)) for name, by in TRAINERS.items()]
+table(["network, in the repository", *keys], rows, align=":--")
 
 # %% [markdown]
 # ## What each difference costs
@@ -390,7 +418,7 @@ Markdown(
 # constructors have an option for a difference, the network is built and counted; the norms and factors are counted
 # module by module. The rows close: each intermediate sum is asserted against the real upload, to the last parameter.
 
-# %%
+# %% tags=["hide-input"]
 SIZE = (3, 512, 512)
 
 
@@ -477,11 +505,15 @@ for number, (name, params, macs) in enumerate(rungs):
         )
 Markdown("\n".join(lines))
 
-# %% mystnb={"image": {"alt": "Two bar charts of the table above. The step from 9 to 21 RVM layers is by far the longest bar in parameters and in GMACs; the full convolutions of the first upload come next; all other differences are hardly visible"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two bar charts of the table above. The step from 9 to 21 RVM layers is by far the longest bar in parameters and in GMACs; the full convolutions of the first upload come next; all other differences are hardly visible"}}
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 4.4), sharey=True)
-for ax, which, unit, title in zip(axes, (1, 2), (1e6, 1e9), ("million parameters", "GMACs"), strict=True):
+for ax, which, unit, title in (
+    (axes[0], 1, 1e6, "million parameters"),
+    (axes[1], 2, 1e9, "GMACs"),
+):
     values = [r[which] / unit for r in rungs]
-    ax.barh(range(len(rungs)), values, color=[COLORS[0] if v >= 0 else COLORS[1] for v in values])
+    colors = [COLORS[0] if v >= 0 else COLORS[1] for v in values]
+    ax.barh(range(len(rungs)), values, color=colors)
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_xlabel(title, fontsize=11)
     ax.tick_params(labelsize=10)
@@ -515,14 +547,17 @@ assert (
 # and gradients that the authors' own two files computed once in float64, on weights that any machine can make again.
 # Here are ours, computed now:
 
-# %%
+# %% tags=["hide-input"]
 cases = json.loads(
     (ROOT / "tests/models/released_outputs.json").read_text(encoding="utf-8")
 )["cases"]
 
 
 def fill(model, seed):
-    """Weights that depend only on the seed and the parameters' names and shapes; returns the generator."""
+    """Weights that depend on the seed and the parameters' names and shapes only.
+
+    Returns the generator, to go on with.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for _, p in sorted(model.named_parameters()):
@@ -664,8 +699,13 @@ else:
     print("Right." if saved == truth else "Not yet.")
 
 # %% [markdown]
-# ## In short
+# ## What to remember
 #
 # * Text and uploads share the idea and differ in four points inside a layer, and in the number of layers around them.
-# * The number of layers, 21 for 9, is what costs; the rest of the layer's differences is a percent.
+# * The number of layers, 21 for 9, is what costs; the rest of the layer's differences hardly shows.
+# * The tables' costs are those of the first upload, which the authors corrected. The text's network is smaller and
+#   cheaper than either upload.
 # * Both uploads are here as the same functions, and take the authors' weights by name.
+#
+# **Where to go.** {doc}`09_counting` has the costs; {doc}`08_ablations` and {doc}`12_results` train these networks under one
+# recipe; {doc}`../book/what_came_after` tells what others found with the authors' code.
