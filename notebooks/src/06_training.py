@@ -17,7 +17,7 @@
 # %% tags=["parameters"]
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
-# %%
+# %% tags=["hide-input"]
 import math
 import signal
 import tempfile
@@ -66,6 +66,32 @@ use_style()
 torch.set_printoptions(precision=3, sci_mode=False)
 
 # %% [markdown]
+# ## In one picture
+#
+# A training of LightM-UNet on real radiographs, the paper's own, stored under `results/runs/` with everything that is
+# needed to repeat it. The loss falls, the scores rise, fast at first and then ever more slowly. By the end of the chapter
+# every word on these axes is explained.
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "The stored run on real radiographs: training and validation loss fall quickly and then slowly over the epochs; DSC and IoU on the validation cases rise and level off"}}
+stored = load_record(ROOT / "results/runs/montgomery-shenzhen-lightm-unet-192.json")
+figure = plt.figure(figsize=(6.8, 3.0), layout="constrained")
+draw_training(figure, stored["curve"])
+plt.show()
+
+print(
+    f"{stored['data']['cases']['train']} radiographs of "
+    f"{stored['config']['data']['size']} pixels, ",
+    end="",
+)
+print(
+    f"{len(stored['curve'])} epochs, {stored['cost']['wall_seconds'] / 60:.0f} "
+    f"minutes on {stored['cost']['device']}"
+)
+print(
+    f"validation DSC {stored['best']['val_dsc']:.3f} in epoch {stored['best']['epoch']}"
+)
+
+# %% [markdown]
 # ## What the paper says
 #
 # > The data were randomly partitioned into training, validation, and testing sets in a ratio of 7:1:2. […] All
@@ -81,7 +107,7 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # a name that doesn't exist is an error. Here are the two that matter in this chapter, side by side: the paper's, and
 # the small one that the page you read was made with.
 
-# %%
+# %% tags=["hide-input"]
 recipe = {name: load_config(name) for name in ("paper", "smoke")}
 shown = [
     "data.name",
@@ -175,7 +201,7 @@ show_source(DiceCrossEntropy)
 # Why two terms? Take a 512 × 512 image with one structure in it, and two networks that are both 99.99% sure in each
 # pixel and right everywhere else: one has found the structure, one has missed it. How much more does the second pay?
 
-# %% mystnb={"image": {"alt": "What missing a structure adds to the loss, against its size from 10 to 100,000 pixels, both axes logarithmic: cross entropy rises in proportion from 0.0004 to about 3, the Dice loss only from 0.4 to 1"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "What missing a structure adds to the loss, against its size from 10 to 100,000 pixels, both axes logarithmic: missing a small one costs next to nothing in cross entropy and nearly half of all it can ask in the Dice loss; for the largest it is the other way round"}}
 areas = np.geomspace(10, 1e5, 13).round()
 pixels, sure = 512**2, 0.9999
 leak = (1 - sure) * (
@@ -184,7 +210,7 @@ leak = (1 - sure) * (
 
 
 def dice_loss(inside):
-    """The Dice loss if the foreground probability is `inside` in each pixel of the structure."""
+    """The Dice loss if `inside` is the probability in each pixel of the structure."""
     return 1 - 2 * inside * areas / (inside * areas + leak + areas)
 
 
@@ -203,6 +229,7 @@ ax.set(
 ax.legend()
 plt.show()
 assert cost_dice[0] > 1000 * cost_ce[0] and cost_dice[-1] < cost_ce[-1]
+assert 0.4 < cost_dice[0] < 0.5 and cost_dice[-1] < 1 < 3 < cost_ce[-1] < 4
 
 # %% [markdown]
 # For cross entropy a missed structure of ten pixels is next to nothing, one more speck among a quarter of a million.
@@ -243,7 +270,7 @@ assert dsc.item() == 2 * both / (size_p + size_t) and iou.item() == both / eithe
 # The function is convex, it bends upwards, so the mean of the IoUs lies *above* the value at the mean DSC (Jensen's
 # inequality), the further, the more the cases differ.
 
-# %% mystnb={"image": {"alt": "The curve IoU = DSC/(2 - DSC), bending upwards. Two cases lie on it, at DSC 0.3 and 0.96; their mean lies on the straight line between them, clearly above the curve"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "The curve IoU = DSC/(2 - DSC), bending upwards. Two cases lie on it, at DSC 0.3 and 0.96; their mean lies on the straight line between them, clearly above the curve"}}
 generator = torch.Generator().manual_seed(0)
 masks = torch.rand(200, 8, 8, generator=generator)  # (B, H, W)
 truths = (masks > 0.5).long()
@@ -310,7 +337,7 @@ for row in table.rows:
 # %%
 show_source(learning_rate)
 
-# %% mystnb={"image": {"alt": "Learning rate during the training, relative to its start: the paper's recipe falls almost on a straight line from 1 to 0, the recipe for real X-rays rises steeply during its warm-up and then joins it; powers 0.5 and 2 are drawn dotted for comparison"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Learning rate during the training, relative to its start: the paper's recipe falls almost on a straight line from 1 to 0, the recipe for real X-rays rises steeply during its warm-up and then joins it; powers 0.5 and 2 are drawn dotted for comparison"}}
 K = 1000
 fig, ax = plt.subplots()
 for power in (0.5, 2.0):
@@ -347,7 +374,7 @@ assert (
 # %%
 show_source(Augmentation)
 
-# %% mystnb={"image": {"alt": "Two synthetic chest radiographs with the outline of their lungs, each followed by four random variants, slightly turned, moved and stretched, with other contrast and noise; the outline follows"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two synthetic chest radiographs with the outline of their lungs, each followed by four random variants, slightly turned, moved and stretched, with other contrast and noise; the outline follows"}}
 config = load_config(run.recipe)
 size = config.data.size[0]
 phantoms = load_config(
@@ -420,7 +447,7 @@ show_source(Trainer._iteration, start="with autocast", end="loss = self.loss")
 # %%
 @torch.no_grad()
 def predict(net, images):
-    """Probability of the foreground for images (B, C, H, W), as the network is now -> (B, H, W)."""
+    """Foreground probability (B, H, W) of images (B, C, H, W), by the network as it is."""
     net.eval()
     device = next(net.parameters()).device
     return net(images.to(device)).softmax(1)[:, 1].float().cpu()
@@ -448,7 +475,7 @@ print(
 )
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Left: training and validation loss fall from about 1 to below 0.3 over the epochs. Right: DSC and IoU on the validation cases rise, the DSC above 0.9"}}
-# The output is not compared by nbval: another processor rounds differently, and training amplifies that.
+# Not compared by nbval: other processors round differently, training amplifies that.
 record = trainer.fit()
 
 # %% [markdown]
@@ -468,7 +495,7 @@ assert test["iou"]["mean"] >= test["dsc"]["mean"] / (
     2 - test["dsc"]["mean"]
 )  # Jensen again
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Not compared either, for the same reason, and because the time is of the machine.
 scores = sorted(case["dsc"]["lung"] for case in record["test"]["cases"])
 print(f"held-out cases: {len(scores)}")
@@ -486,7 +513,7 @@ print(f"time {record['cost']['wall_seconds']:.0f} s on {record['cost']['device']
 # The same phantom, which the network never trained on, before the first iteration and after each epoch. Move the
 # slider (or use the arrow keys).
 
-# %%
+# %% tags=["hide-input"]
 truth = originals.labels[2].numpy()
 frames, labels = [], []
 for epoch, probability in enumerate(snapshots):
@@ -505,8 +532,8 @@ for epoch, probability in enumerate(snapshots):
 frames_slider(
     frames,
     labels,
-    alt="Probability of lung and error map of one held-out synthetic radiograph as "
-    "training goes on",
+    alt="Probability of lung and error map of one held-out synthetic radiograph: the "
+    "lungs appear within the first epochs, the later ones move the border only",
     caption="Left: black is 0, bright is 1. Right: blue was found, orange missed, "
     "pink is not there in truth.",
 )
@@ -519,7 +546,7 @@ frames_slider(
 #
 # A mean hides its cases. Here are the four held-out phantoms with the lowest scores, and one in the middle.
 
-# %% mystnb={"image": {"alt": "Five held-out synthetic radiographs, the four worst and a middling one, above the same with found lung in blue, missed in orange and invented in pink: the errors are thin lines along the borders and a few patches at the lower edge of the lungs"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Five held-out synthetic radiographs, the four worst and a middling one, above the same with found lung in blue, missed in orange and invented in pink: the errors are thin lines along the borders and a few patches at the lower edge of the lungs"}}
 probabilities = torch.cat(
     [predict(trainer.net, batch) for batch in originals.images.split(4)]
 )  # (cases, H, W)
@@ -632,7 +659,7 @@ for file in files:
 
 # %%
 def kept(net):
-    """Megabytes that a forward pass keeps for the backward pass, weights not counted."""
+    """Megabytes that a forward pass keeps for the backward pass, without weights."""
     own = {p.untyped_storage().data_ptr() for p in net.parameters()}
     sizes = {}
 
@@ -658,27 +685,8 @@ assert kept(saving) < kept(plain) / 3
 # %% [markdown]
 # ## The same on real radiographs
 #
-# What you watched above took seconds, on pictures drawn by a program. These are the curves of a run on the paper's own
-# radiographs, stored under `results/runs/` with everything that is needed to repeat it. {doc}`07_real_xrays` is about it.
-
-# %% mystnb={"image": {"alt": "The stored run on real radiographs: training and validation loss fall quickly and then slowly over the epochs; DSC and IoU on the validation cases rise and level off"}}
-stored = load_record(ROOT / "results/runs/montgomery-shenzhen-lightm-unet-192.json")
-figure = plt.figure(figsize=(6.8, 3.0), layout="constrained")
-draw_training(figure, stored["curve"])
-plt.show()
-
-print(
-    f"{stored['data']['cases']['train']} radiographs of "
-    f"{stored['config']['data']['size']} pixels, ",
-    end="",
-)
-print(
-    f"{len(stored['curve'])} epochs, {stored['cost']['wall_seconds'] / 60:.0f} "
-    f"minutes on {stored['cost']['device']}"
-)
-print(
-    f"validation DSC {stored['best']['val_dsc']:.3f} in epoch {stored['best']['epoch']}"
-)
+# What you watched above took seconds, on pictures drawn by a program. The curves at the top of this page took longer,
+# on the paper's own radiographs; {doc}`07_real_xrays` is about that run.
 
 # %% [markdown]
 # ## On your own images
@@ -800,11 +808,12 @@ right = (ten / (2 - ten)).mean()
 print("Replace None by your answer." if mean_iou is None else "Right." if abs(mean_iou - right) < 2e-3 else "Not yet.")
 
 # %% [markdown]
-# ## In short
+# ## What to remember
 #
 # * Cross entropy asks every pixel, Dice asks the region; the sum is what the network is trained on.
 # * IoU = DSC/(2 − DSC) for a case; for means it is a lower bound, which makes it a test of tables.
 # * The recipe is the experiment: settings, split and seed in one file, with a hash.
 # * All randomness is a function of the position, so a run that is killed and resumed ends with the same bits.
 #
-# Next: {doc}`07_real_xrays`, where the images are of people.
+# **Where to go.** {doc}`07_real_xrays`, where the images are of people; {doc}`../book/command_line` has every command and
+# {doc}`../book/data` how to bring images of your own.

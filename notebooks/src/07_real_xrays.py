@@ -17,7 +17,7 @@
 # %% tags=["parameters"]
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
-# %%
+# %% tags=["hide-input"]
 import json
 import textwrap
 
@@ -25,6 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from lightm.data import load_dataset
@@ -41,9 +42,11 @@ from lightm_book.compare.rows import case_means
 from lightm_book.compare.statistics import mean_interval
 from lightm_book.paper import TABLES
 from lightm_book.paper.checks.accuracy import not_as_paper
+from lightm_book.show.contours import draw_case, load_contours
 from lightm_book.show.figures import COLORS, INK, frames_slider, png_bytes, use_style
 from lightm_book.show.notebook import check_profile, show_source
 from lightm_book.show.tables import table
+from lightm_book.show.training import error_legend
 
 run = check_profile(
     profile,
@@ -59,7 +62,7 @@ run = check_profile(
 use_style()
 
 
-# %%
+# %% tags=["hide-input"]
 results = ROOT / "results/runs"
 record_file = results / f"{run.record}.json"
 if not record_file.exists() and profile == "paper":
@@ -73,14 +76,51 @@ print(f"{record_file.name}, finished {record['finished'][:10]}")
 print("it holds:", ", ".join(record))
 
 # %% [markdown]
+# ## In one picture
+#
+# The score (DSC) of each radiograph that the network never saw, at the size of its file. Most lie close together near
+# the upper end; a few do not, and those are the ones that matter to somebody.
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Histogram of the DSC of all held-out cases, stacked by hospital: most of them lie close together near the upper end, with a thin tail to the left"}}
+def group(case_id):
+    """Hospital and reading, which this data set writes into the name of a case."""
+    return HOSPITALS[case_id.split("_")[0]], READINGS[case_id.rpartition("_")[2]]
+
+
+at_size, native = record["test"], record["test_native"]
+ids = [case["case"] for case in native["cases"]]
+hospital, reading = (np.array(names) for names in zip(*map(group, ids), strict=True))
+dsc = case_means(native, "dsc")  # from here on: DSC at native size
+
+names = list(HOSPITALS.values())
+bins = np.linspace(np.floor(dsc.min() * 50) / 50, 1, 31)
+fig, ax = plt.subplots()
+ax.hist(
+    [dsc[hospital == name] for name in names],
+    bins=bins,
+    stacked=True,
+    label=names,
+    color=COLORS[:2],
+)
+ax.axvline(dsc.mean(), color=INK, linestyle="--", linewidth=1.5, label="mean")
+ax.set(xlabel="DSC at native size", ylabel="held-out cases")
+ax.legend(loc="upper left")
+plt.show()
+
+# %% tags=["hide-input"]
+low, median = np.quantile(dsc, (0.05, 0.5))
+print(f"{len(dsc)} cases: mean DSC {dsc.mean():.4f}, median {median:.4f}")
+print(f"one case in twenty scores below {low:.3f}; the worst has {dsc.min():.3f}")
+
+# %% [markdown]
 # `load_record` doesn't believe what it reads: every mean is computed again from the cases, and the hash of the recipe
 # from the recipe. A record that was edited by hand is refused.
 #
 # ## What was run
 #
-# The recipe, every key, also those that were left at their defaults:
+# The recipe is folded here: every key, also those that were left at their defaults.
 
-# %%
+# %% tags=["hide-input", "hide-output"]
 config = config_from_dict(record["config"])
 assert config_hash(record["config"]) == record["config_sha256"]
 print(config.to_toml())
@@ -88,8 +128,8 @@ print(config.to_toml())
 # %% [markdown]
 # ### The data
 
-# %%
-print(textwrap.fill(record["data"]["source"], 100))
+# %% tags=["hide-input"]
+print(textwrap.fill(record["data"]["source"], 88))
 assert (
     record["data"]["name"] == "montgomery-shenzhen" and not record["data"]["synthetic"]
 )
@@ -104,17 +144,12 @@ assert (
 # The split is seeded, keeps hospital and reading in proportion, and is committed as a file. The record names that
 # file's hash:
 
-# %%
+# %% tags=["hide-input"]
 split = json.loads(
     (FOLDER / "splits/montgomery-shenzhen-seed0.json").read_text(encoding="utf-8")
 )
 assert split["sha256"] == record["data"]["split_sha256"]
 assert sorted(split["test"]) == sorted(case["case"] for case in record["test"]["cases"])
-
-
-def group(case_id):
-    """Hospital and reading, which this data set writes into the name of a case."""
-    return HOSPITALS[case_id.split("_")[0]], READINGS[case_id.rpartition("_")[2]]
 
 
 groups = [
@@ -139,9 +174,11 @@ table(
 # %% [markdown]
 # ### The machine, and what it took
 
-# %%
+# %% tags=["hide-input"]
 environment, cost = record["environment"], record["cost"]
 hardware = environment["hardware"]
+git = environment["git"]
+commit = f"{git['commit'] or 'not known':.12}{', with changes' * bool(git['dirty'])}"
 rows = [
     ("network", f"{record['model']['name']}, {record['model']['params']:,} parameters"),
     (
@@ -161,10 +198,7 @@ rows = [
             f"{name} {version}" for name, version in environment["versions"].items()
         ),
     ),
-    (
-        "commit",
-        f"{environment['git']['commit'] or 'not known':.12}{', with changes' * bool(environment['git']['dirty'])}",
-    ),
+    ("commit", commit),
 ]
 table(["what", "measured"], rows, align=":--")
 
@@ -173,12 +207,10 @@ table(["what", "measured"], rows, align=":--")
 #
 # ## How it learnt
 
-# %% mystnb={"image": {"alt": "Left: training and validation loss over the epochs of the real run, both falling, steeply at first. Right: DSC and IoU on the validation cases, rising; the best epoch is marked by a dotted line"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Left: training and validation loss over the epochs of the real run, both falling, steeply at first. Right: DSC and IoU on the validation cases, rising; the best epoch is marked by a dotted line"}}
 figure = plt.figure(figsize=(6.8, 3.0))
 draw_training(figure, record["curve"])
-figure.axes[1].axvline(
-    record["best"]["epoch"], color=INK, linestyle=":", linewidth=1.5
-)
+figure.axes[1].axvline(record["best"]["epoch"], color=INK, linestyle=":", linewidth=1.5)
 plt.show()
 
 first, last = record["curve"][0], record["curve"][-1]
@@ -207,10 +239,7 @@ assert record["best"]["val_dsc"] == max(
 # %%
 show_source(evaluate, start="own = None", end="at_size = ")
 
-# %%
-at_size, native = record["test"], record["test_native"]
-
-
+# %% tags=["hide-input"]
 def described(values):
     low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
     return [
@@ -229,10 +258,7 @@ for name, evaluation in ((f"at {size}", at_size), ("at native size", native)):
     ]
 table(head, rows)
 
-# %%
-ids = [case["case"] for case in native["cases"]]
-hospital, reading = (np.array(names) for names in zip(*map(group, ids), strict=True))
-dsc = case_means(native, "dsc")  # from here on: DSC at native size
+# %% tags=["hide-input"]
 rows = [("all", *described(dsc))]
 for key in (hospital, reading):
     rows += [(name, *described(dsc[key == name])) for name in sorted(set(key))]
@@ -247,23 +273,7 @@ table(["DSC at native size", *head[1:]], rows)
 # that a lung may be partly white where the network expects dark, which is where a lung segmentation is needed most.
 # Differences between small groups should be read with the intervals further below in mind.
 
-# %% mystnb={"image": {"alt": "Histogram of the DSC of all held-out cases, stacked by hospital: most of them lie close together near the upper end, with a thin tail to the left"}}
-names = list(HOSPITALS.values())
-bins = np.linspace(np.floor(dsc.min() * 50) / 50, 1, 31)
-fig, ax = plt.subplots()
-ax.hist(
-    [dsc[hospital == name] for name in names],
-    bins=bins,
-    stacked=True,
-    label=names,
-    color=COLORS[:2],
-)
-ax.axvline(dsc.mean(), color=INK, linestyle="--", linewidth=1.5, label="mean")
-ax.set(xlabel="DSC at native size", ylabel="held-out cases")
-ax.legend(loc="upper left")
-plt.show()
-
-# %% mystnb={"image": {"alt": "Every held-out case as a point, sorted by DSC: a few low scores at the left, then a long, nearly flat course. Colour tells the hospital, a ring means tuberculosis and a dot a normal reading"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Every held-out case as a point, sorted by DSC: a few low scores at the left, then a long, nearly flat course. Colour tells the hospital, a ring means tuberculosis and a dot a normal reading"}}
 order = dsc.argsort()
 rank = np.empty(len(dsc), int)
 rank[order] = np.arange(len(dsc))
@@ -287,10 +297,44 @@ plt.show()
 print("worst five:", ", ".join(f"{ids[i]} {dsc[i]:.3f}" for i in order[:5]))
 
 # %% [markdown]
-# Anyone who has the data can look at these five. In a clinic the question is seldom the mean; it is how often the
-# answer is not good enough. Choose what "good enough" is:
+# ### Where the borders are
+#
+# Whoever has the data can look at those five. What can be shown here are outlines: where a person drew the lungs, and
+# where a network does, without the radiograph between them. They are cases from Montgomery County, whose masks come
+# with the library's public data, and the answers are those of `lightm-unet-1m`. They go from its worst case to its best.
 
-# %%
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Outlines of the lungs in test cases from Montgomery County, from the worst to the best, as a person drew them and as a network does, without any radiograph. In the good cases the two lines lie on each other; in the worst, whole patches between them are missed or invented"}}
+traced = load_contours()
+if traced is None:
+    print("No outlines are recorded yet: python -m lightm_book.show.contours RUN")
+else:
+    shown = traced["cases"]
+    columns = (len(shown) + 1) // 2
+    fig, axes = plt.subplots(2, columns, figsize=(6.8, 4.9))
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, case in zip(axes.flat, shown, strict=False):
+        ax.set_axis_on()
+        draw_case(ax, case)
+        ax.set_title(f"DSC {case['dsc']:.3f}", fontsize=11)
+    error_legend(fig)
+    plt.show()
+    size = " × ".join(map(str, traced["size"]))
+    print(f"{traced['model']} at {size}, after epoch {traced['epoch']} of", end=" ")
+    print(
+        f"{traced['epochs']}; {len(shown)} of its {traced['of']} Montgomery test cases"
+    )
+
+# %% [markdown]
+# The gray line is the person's, the dashed blue one the network's. Where the network is good, the two differ by a rim as
+# thin as the lines. Where it is bad, whole patches are missed or invented.
+#
+# ### How often is it good enough?
+#
+# In a clinic the question is seldom the mean; it is how often the answer is not good enough. Choose what "good enough"
+# is:
+
+# %% tags=["hide-input"]
 frames, labels = [], []
 for threshold in np.linspace(0.80, 0.99, 20):
     enough = dsc >= threshold
@@ -307,7 +351,8 @@ frames_slider(
     frames,
     labels,
     alt="The sorted DSC of all held-out cases as points, those below a threshold in "
-    "another colour",
+    "another colour: the higher the threshold, the faster the number of cases that "
+    "reach it falls",
     caption="Blue cases reach the threshold (dashed line), orange ones do not.",
 )
 
@@ -323,7 +368,7 @@ frames_slider(
 # %%
 show_source(mean_interval)
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for metric, title in (("dsc", "DSC"), ("iou", "IoU")):
     for name, evaluation in ((size, at_size), ("native", native)):
@@ -347,7 +392,10 @@ table(["", "measured", "95% interval"], rows)
 
 # %%
 def bootstrap(values, statistic=np.mean):
-    """The statistic on resampled cases; `.bootstrap_distribution` has each, `.confidence_interval` their middle 95%."""
+    """The statistic on resampled cases.
+
+    `.bootstrap_distribution` has each, `.confidence_interval` their middle 95%.
+    """
     return stats.bootstrap(
         (values,), statistic, n_resamples=10_000, method="percentile", rng=0
     )
@@ -364,12 +412,13 @@ print(
 print(f", bootstrap {low:.4f} to {high:.4f}")
 assert np.allclose(mean_interval(dsc)[1:], (low, high), atol=0.1 * (high - low))
 
-# %% mystnb={"image": {"alt": "Histogram of ten thousand bootstrap means of the DSC, bell-shaped, with the 95% interval shaded and the measured mean in its middle"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Histogram of ten thousand bootstrap means of the DSC, bell-shaped, with the 95% interval shaded and the measured mean in its middle"}}
 fig, ax = plt.subplots(figsize=(6.4, 3.0))
 ax.hist(drawn.bootstrap_distribution, bins=60, color=COLORS[4])
 ax.axvspan(low, high, color=INK, alpha=0.2, label="95% of the draws")
 ax.axvline(dsc.mean(), color=INK, linestyle="--", linewidth=1.5, label="measured")
 ax.set(xlabel="mean DSC at native size", ylabel="draws", yticks=[])
+ax.xaxis.set_major_locator(MaxNLocator(4))
 ax.legend(fontsize=11)
 plt.show()
 
@@ -435,7 +484,7 @@ table(["percent", *printed], rows)
 
 # %%
 for difference in not_as_paper(record, 2):
-    print("in this run:", difference)
+    print(textwrap.fill(f"in this run: {difference}", 88, subsequent_indent="    "))
 
 # %% [markdown]
 # And in more than that: the paper's split was never published, so its test cases are others; its masks may have been
@@ -553,11 +602,12 @@ assert bootstrap(dsc, statistic=np.min).bootstrap_distribution.min() >= dsc.min(
 print("Replace None." if reason is None else "Right." if reason == "never below the sample" else "Not yet.")
 
 # %% [markdown]
-# ## In short
+# ## What to remember
 #
 # * A result is a record: recipe, split, data hash, versions, hardware, and the score of each case.
 # * Score at the size of the file, look at the worst cases, and ask how often the answer is good enough.
 # * The interval of a mean over cases is about the choice of cases. It is silent about seeds, splits and other hospitals.
 # * Numbers made in different settings can stand side by side. They can't be subtracted.
 #
-# Next: {doc}`08_ablations` asks which parts of the network matter.
+# **Where to go.** {doc}`08_ablations` asks which parts of the network matter, {doc}`12_results` how other networks do on the
+# same cases, and {doc}`../book/data` how to train on your own.

@@ -192,7 +192,8 @@ changes = diff(passes["text"], passes["2024-03-29"], ("paper", "released 2024-03
 Markdown(f"```diff\n{changes}\n```")
 
 # %% [markdown]
-# Then what the correction of 2024-03-29 changed (−: first upload; +: second). Nothing in the encoder:
+# Then what the correction of 2024-03-29 changed (−: first upload; +: second), without the steps that are equal. There is
+# nothing in the encoder:
 
 # %%
 changes = diff(passes["2024-03-17"], passes["2024-03-29"], ("2024-03-17", "2024-03-29"))

@@ -20,14 +20,15 @@
 # %% tags=["parameters"]
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
-# %%
+# %% tags=["hide-input"]
 import tempfile
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy import stats
 
 from lightm.training.config import config_from_dict
@@ -51,7 +52,15 @@ from lightm_book.paper.checks.accuracy import not_as_paper
 from lightm_book.paper.coverage import row_of, unmeasured
 from lightm_book.paper.tables import GFLOPS, PARAMS
 from lightm_book.reproduce.plan import load_plan
-from lightm_book.show.figures import COLORS, INK, frames_slider, use_style
+from lightm_book.show.figures import (
+    COLORS,
+    INK,
+    frames_slider,
+    picture,
+    place_labels,
+    use_style,
+)
+from lightm_book.show.names import shown_name
 from lightm_book.show.notebook import check_profile, show_source
 from lightm_book.show.tables import percent, span, table
 from lightm_book.show.training import error_legend, error_map
@@ -90,6 +99,65 @@ use_style()
 
 
 # %% [markdown]
+# ## In one picture
+#
+# Each network of Table 2, as it scores here on radiographs of patients whom it never saw. A small gray dot is a test
+# case, a larger one a training run, the bar the 95% interval of the mean. What kind of runs these are, and what may be
+# concluded from them, is the rest of the chapter.
+
+# %% tags=["hide-input"]
+records = list_records(ROOT / "results/runs")
+found = experiments(records)
+compared = TABLES[2].rows
+on_xrays = [
+    e.only(s for s in e.systems if row_of(s) in compared or s == "lightm-unet-1m")
+    for e in found
+    if e.dataset == TABLES[2].dataset
+]
+main = next(
+    (e for e in on_xrays if profile == "paper" and e.size == (512, 512)), on_xrays[0]
+)
+if profile == "paper" and main.size != (512, 512):
+    print(
+        "Runs at 512 x 512 are pending: nobody has made them on a GPU yet. What "
+        "follows is the reduced experiment."
+    )
+book = family(records)  # every comparison of the book that gets a verdict
+rows_here = standings(main, book)
+by_system = {row.system: row for row in rows_here}
+order = [row.system for row in rows_here]
+called = {name: shown_name(name) for name in order}  # as people write them
+
+fig, ax = plt.subplots(figsize=(6.8, 0.5 * len(rows_here) + 1.2))
+rng = np.random.default_rng(0)
+lowest = 1.0
+for y, row in enumerate(reversed(rows_here)):
+    values = scores(main.systems[row.system])  # (runs, cases)
+    beside = y + rng.uniform(-0.3, 0.3, values.shape[1])
+    ax.scatter(values.mean(0), beside, s=5, color=INK, alpha=0.35, zorder=1)
+    bar = {"linewidth": 5, "solid_capstyle": "butt", "zorder": 2}
+    ax.plot(row.dsc[1:], [y, y], color=COLORS[0], **bar)
+    dots = {"s": 36, "color": COLORS[1], "zorder": 3}
+    ax.scatter(values.mean(1), [y] * len(values), **dots)
+    lowest = min(lowest, np.quantile(values, 0.03))
+names = [called[row.system] for row in reversed(rows_here)]
+ax.set_yticks(range(len(rows_here)), names, fontsize=10)
+ax.set(xlabel="DSC of the held-out cases", xlim=(lowest - 0.01, 1))
+best, last = rows_here[0], rows_here[-1]
+picture(
+    fig,
+    f"DSC of {len(rows_here)} networks on {len(main.cases)} test cases, from "
+    f"{called[best.system]} with a mean of {percent(best.dsc[0])} down to "
+    f"{called[last.system]} with {percent(last.dsc[0])}. The single cases spread far "
+    "more widely than the networks differ",
+)
+
+# %% tags=["hide-input"]
+print(main.title)
+print(f"trained to the end: {'yes' if main.carries_verdicts else 'no'}", end="; ")
+print(f"the text's network is number {order.index(BASE) + 1} of {len(order)}")
+
+# %% [markdown]
 # ## What has been run
 #
 # Runs may be compared if nothing but the network and the seed differs between them: same cases, same split, same size,
@@ -97,9 +165,7 @@ use_style()
 # *experiment* and sorts the records into them. Only experiments whose runs see every training case often enough carry
 # verdicts. The others are the first minute of training, and say what networks learn quickly.
 
-# %%
-records = list_records(ROOT / "results/runs")
-found = experiments(records)
+# %% tags=["hide-input"]
 rows = [
     (
         e.title,
@@ -122,30 +188,17 @@ table(["experiment", "networks", "runs", "passes", "verdicts", "on"], rows)
 # An experiment with one network is a result, and no comparison. This page is about the one on the data of Table 2 that
 # the code puts first: trained to the end if there is such a one, then with the most networks. It shows the networks of
 # that table and `lightm-unet-1m`; {doc}`08_ablations` has the variants of LightM-UNet. Every score is taken at the
-# size of the files, 512 × 512 for the radiographs, against the masks as they were drawn.
+# size of the files, 512 × 512 for the radiographs, against the masks as they were drawn. What each network is called in
+# figures and tables stands beside the name that `build_model` takes. nnU-Net and U-Mamba have as many stages as the
+# image size allows, fewer than the eight of the paper's, and are named so.
 
-# %%
-compared = TABLES[2].rows
-on_xrays = [
-    e.only(s for s in e.systems if row_of(s) in compared or s == "lightm-unet-1m")
-    for e in found
-    if e.dataset == TABLES[2].dataset
-]
-main = next(
-    (e for e in on_xrays if profile == "paper" and e.size == (512, 512)), on_xrays[0]
-)
-if profile == "paper" and main.size != (512, 512):
-    print(
-        "Runs at 512 x 512 are pending: nobody has made them on a GPU yet. What "
-        "follows is the reduced experiment."
-    )
-print(main.title)
-print(f"networks: {'; '.join(main.systems)}")
+# %% tags=["hide-input"]
+print("networks:", *(f"  {called[name]}: {name}" for name in order), sep="\n")
 print(
     f"test cases: {len(main.cases)}; passes over the training cases: {main.passes:.1f}"
 )
 for setting in not_as_paper(main.first, 2):
-    print("not as in the paper's Section 3:", setting)
+    print(textwrap.fill(f"not as in Section 3: {setting}", 88, subsequent_indent="    "))
 assert BASE in main.systems
 
 # %% [markdown]
@@ -156,12 +209,7 @@ assert BASE in main.systems
 # side, and *a number of one can't be subtracted from a number of the other*. What can be compared is each column
 # within itself.
 
-# %%
-book = family(
-    records
-)  # every comparison of the book that gets a verdict; chapter 8 reads the same
-rows_here = standings(main, book)
-by_system = {row.system: row for row in rows_here}
+# %% tags=["hide-input"]
 printed, lines = TABLES[2], []
 for name in printed.rows:
     ours = [system for system in main.systems if row_of(system) == name]
@@ -170,7 +218,7 @@ for name in printed.rows:
         row = by_system.get(system)
         right = (
             [
-                f"`{system}`",
+                called[system],
                 row.runs,
                 percent(row.dsc[0]),
                 span(*row.dsc[1:]),
@@ -183,7 +231,7 @@ for name in printed.rows:
 for system, row in by_system.items():
     if row_of(system) is None:
         measured = (
-            f"`{system}`",
+            called[system],
             row.runs,
             percent(row.dsc[0]),
             span(*row.dsc[1:]),
@@ -213,10 +261,10 @@ table(
 # %%
 show_source(mean_interval)
 
-# %%
+# %% tags=["hide-input"]
 lines = [
     (
-        f"`{row.system}`",
+        called[row.system],
         f"{row.params:,}",
         ", ".join(percent(value) for value in scores(main.systems[row.system]).mean(1)),
         span(*row.dsc[1:]),
@@ -225,7 +273,9 @@ lines = [
     for row in rows_here
 ]
 print(
-    f"trained to the end: the last fifth of a run gains less than {100 * FLAT:g} points"
+    f"trained to the end: the last fifth of a run gains less than {100 * FLAT:g} "
+    "points "
+    "(late gain)"
 )
 table(
     [
@@ -233,7 +283,7 @@ table(
         "parameters",
         "DSC of each run",
         "95% interval",
-        "gained in the last fifth, points",
+        "late gain, points",
     ],
     lines,
 )
@@ -241,37 +291,6 @@ table(
 # %% [markdown]
 # With three runs the interval is wide even where the runs lie close together: three numbers tell little about their own
 # spread, and Student's t charges for that.
-
-# %% mystnb={"image": {"alt": "One line for each network, the best at the top: small gray dots for the test cases, a bar for the 95 percent interval of the mean, larger coloured dots for the mean of each training run"}}
-fig, ax = plt.subplots(figsize=(6.8, 0.55 * len(rows_here) + 1.2))
-rng = np.random.default_rng(0)
-lowest = 1.0
-for y, row in enumerate(reversed(rows_here)):
-    values = scores(main.systems[row.system])  # (runs, cases)
-    ax.scatter(
-        values.mean(0),
-        y + rng.uniform(-0.3, 0.3, values.shape[1]),
-        s=5,
-        color=INK, alpha=0.35,
-        zorder=1,
-    )
-    ax.plot(
-        row.dsc[1:], [y, y], color=INK, linewidth=5, solid_capstyle="butt", zorder=2
-    )
-    ax.scatter(
-        values.mean(1),
-        [y] * len(values),
-        s=36,
-        color=COLORS[1],
-        edgecolor="none",
-        zorder=3,
-    )
-    lowest = min(lowest, np.quantile(values, 0.03))
-ax.set_yticks(
-    range(len(rows_here)), [row.system for row in reversed(rows_here)], fontsize=10
-)
-ax.set(xlabel="DSC of the held-out cases", xlim=(lowest - 0.01, 1))
-plt.show()
 
 # %% [markdown]
 # ## Which differences are real?
@@ -291,7 +310,7 @@ plt.show()
 # %%
 show_source(verdicts.family)
 
-# %%
+# %% tags=["hide-input"]
 print(f"comparisons with {BASE} that get a verdict: {len(book.p)}")
 by_experiment = {e.key: e.title for e in found}
 for key in dict.fromkeys(key for key, _ in book.p):
@@ -313,14 +332,13 @@ if not book.p:
 # %%
 show_source(verdicts._verdict)
 
-# %%
+# %% tags=["hide-input"]
 lines = [
     (
-        f"`{row.system}`",
+        called[row.system],
         f"{100 * row.against.mean:+.2f}",
         span(row.against.low, row.against.high),
         span(*row.over_cases),
-        f"{row.runs} : {by_system[BASE].runs}",
         "" if row.p is None else f"{row.p:.4f}" if row.p >= 0.0005 else "< 0.0005",
         "" if row.detectable is None else f"{100 * row.detectable:.2f}",
         row.verdict,
@@ -332,32 +350,32 @@ head = [
     "DSC, points",
     "95% over runs",
     "95% over cases",
-    "runs",
     "p, corrected",
     "detectable",
     "what may be said",
 ]
-table([f"against `{BASE}`", *head], lines)
+table([f"against {called[BASE]}", *head], lines)
 
-# %%
+# %% tags=["hide-input"]
 groups = {}
 for row in rows_here:
     if row.against:
-        groups.setdefault(row.verdict, []).append(row.system)
-print(f"{main.title}, against {BASE}:")
+        groups.setdefault(row.verdict, []).append(called[row.system])
+print(f"{main.title}, against {called[BASE]}:")
 for verdict, systems in groups.items():
-    print(f"  {verdict}: {'; '.join(systems)}")
+    print(f"  {verdict}:", *systems, sep="\n    ")
 assert main.carries_verdicts or list(groups) == ["too short for a verdict"]
 
 # %% [markdown]
 # ### What three runs can show
 #
-# *Detectable*, in the table above where a verdict is due, is the true difference that as many runs, with the spread that was found, bring to light in four of five
-# such experiments, at the level that the smallest p-value of the family has to reach. Smaller differences may well be
+# *Detectable*, in the table above where a verdict is due, is the true difference that as many runs, with the spread that
+# was found, bring to light in four of five such experiments, at the level that the smallest p-value of the family has to
+# reach. Smaller differences may well be
 # real, and "no difference shown" doesn't say that there is none. How it falls with the number of runs, for the spread
 # of this experiment:
 
-# %%
+# %% tags=["hide-input"]
 spread = np.sqrt(
     np.mean(
         [
@@ -393,13 +411,11 @@ table(
 
 # %%
 rng = np.random.default_rng(0)
-made_up = rng.normal(
-    size=(20_000, 9, 3)
-)  # (experiments, networks, runs): nine equal networks, three runs of each
-lowest_run, highest_run = made_up.min(2), made_up.max(2)  # (experiments, networks)
-apart = (lowest_run[:, 1:] > highest_run[:, :1]) | (
-    highest_run[:, 1:] < lowest_run[:, :1]
-)  # from the first network
+# (experiments, networks, runs): nine equal networks, three runs of each
+made_up = rng.normal(size=(20_000, 9, 3))
+low, high = made_up.min(2), made_up.max(2)  # (experiments, networks)
+# Which networks lie apart from the first one?
+apart = (low[:, 1:] > high[:, :1]) | (high[:, 1:] < low[:, :1])
 print(
     f"equal networks, three runs each: all runs apart in {100 * apart.mean():.0f}% "
     "of comparisons,"
@@ -417,9 +433,8 @@ assert abs(apart.mean() - 2 / 20) < 0.01
 # Any network may be asked to be the base. Slide through them: each bar is the difference with its interval over runs.
 # These intervals are not corrected for the many pairs, so they are a picture of the data and no verdicts.
 
-# %%
+# %% tags=["hide-input"]
 frames, labels = [], []
-order = [row.system for row in rows_here]
 every = {name: scores(runs).mean(0) for name, runs in main.systems.items()}  # (cases,)
 of_runs = {name: scores(runs).mean(1) for name, runs in main.systems.items()}  # (runs,)
 pairwise = {
@@ -428,7 +443,8 @@ pairwise = {
     for name in order
     if name != base
 }
-reach = 115 * max(abs(d.mean) for d in pairwise.values()) + 0.3
+ends = [abs(end) for d in pairwise.values() for end in (d.mean, d.low, d.high)]
+reach = 105 * max(end for end in ends if np.isfinite(end))
 for base in order:
     fig, ax = plt.subplots(figsize=(6.8, 0.45 * len(order) + 1.2))
     for y, name in enumerate(reversed(order)):
@@ -445,17 +461,18 @@ for base in order:
                 linewidth=3,
             )
     ax.axvline(0, color=INK, linewidth=0.8)
-    ax.set_yticks(range(len(order)), reversed(order), fontsize=10)
+    ax.set_yticks(range(len(order)), [called[n] for n in reversed(order)], fontsize=10)
     ax.set(
         xlim=(-reach, reach), xlabel="DSC less that of the base, points (95% over runs)"
     )
     frames.append(fig)
-    labels.append(f"base: {base}")
+    labels.append(f"base: {called[base]}")
 frames_slider(
     frames,
     labels,
-    alt="For each network its mean difference of DSC to the chosen base, with an "
-    "interval over runs, and a vertical line at zero",
+    alt="Differences of mean DSC to the chosen base, with intervals over runs. Many of "
+    "the intervals reach across the line at zero, those of networks far apart in the "
+    "ranking do not",
     caption="Welch's intervals for the difference of two means of runs, not corrected.",
 )
 
@@ -465,7 +482,7 @@ frames_slider(
 # If a case is hard because of its image, all networks should do badly on it; if the networks have weaknesses of their
 # own, each should fail elsewhere. The rank correlation of two networks' scores over the cases tells.
 
-# %%
+# %% tags=["hide-input"]
 pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
 correlations = {
     pair: stats.spearmanr(*(every[name] for name in pair)).statistic for pair in pairs
@@ -478,9 +495,10 @@ if correlations:
     )
     for word, pick in (("most", max), ("least", min)):
         pair = pick(correlations, key=correlations.get)
-        print(f"{word} alike: {' and '.join(pair)}, {correlations[pair]:.2f}")
+        both = " and ".join(called[name] for name in pair)
+        print(f"{word} alike: {both}, {correlations[pair]:.2f}")
 
-# %% mystnb={"image": {"alt": "Cumulative curves of the DSC of the held-out cases, one for each network: the share of cases that score at most so much. The curves run nearly in parallel, with a tail of hard cases on the left"}}
+# %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.8, 4.0))
 styles = ("-", "--", ":")
 for i, name in enumerate(order):
@@ -491,7 +509,7 @@ for i, name in enumerate(order):
         100 * share,
         styles[i // len(COLORS)],
         color=COLORS[i % len(COLORS)],
-        label=name,
+        label=called[name],
         where="post",
     )
 ax.set(
@@ -501,7 +519,14 @@ ax.set(
     ylim=(0, 100),
 )
 ax.legend(fontsize=9, loc="upper left")
-plt.show()
+tail = np.mean([np.quantile(values, 0.05) for values in every.values()])
+middle = np.mean([np.median(values) for values in every.values()])
+picture(
+    fig,
+    "Cumulative curves of the DSC of the held-out cases, one for each network, all of "
+    f"one shape: half of the cases score above {middle:.2f}, and a tail of hard cases, "
+    f"one in twenty below {tail:.2f}, stretches to the left",
+)
 
 # %% [markdown]
 # ## How they learnt
@@ -510,7 +535,7 @@ plt.show()
 # the last iteration, so every curve flattens at its end. Whether a network has learnt what it can is therefore not seen
 # in the curve's end alone, but in what a longer run would bring; the rule here is the gain of the last fifth, above.
 
-# %% mystnb={"image": {"alt": "DSC on the validation cases over the epochs, one line for each training run, coloured by network, rising steeply at first"}}
+# %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.8, 4.0))
 for i, name in enumerate(order):
     for number, record in enumerate(main.systems[name]):
@@ -522,17 +547,24 @@ for i, name in enumerate(order):
             marker=".",
             color=COLORS[i % len(COLORS)],
             linewidth=1.5,
-            label=name if number == 0 else None,
+            label=called[name] if number == 0 else None,
         )
 ax.set(xlabel="epoch", ylabel="DSC, validation cases")
+ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 ax.legend(fontsize=9, loc="lower right")
-plt.show()
+late = [row.late_gain for row in rows_here]
+picture(
+    fig,
+    "DSC on the validation cases over the epochs, a line for each training run: all "
+    "rise steeply at first and flatten; in the last fifth of a run the networks still "
+    f"gain between {100 * min(late):.2f} and {100 * max(late):.2f} points",
+)
 
 # %% [markdown]
 # Does a short comparison give the order of a long one? The networks ranked by the same validation score after 1, 5, 20
 # and 100 percent of one and the same training:
 
-# %% mystnb={"image": {"alt": "Lines from left to right, one for each network: its rank by validation score after 1, 5, 20 and 100 percent of the training, the best at the top; or, while no such run is recorded, an empty figure that says so"}}
+# %% tags=["hide-input"]
 PERCENTS = (1, 5, 20, 100)
 ranks = ranks_after(main, PERCENTS) if main.carries_verdicts else {}
 fig, ax = plt.subplots(figsize=(6.8, 4.0))
@@ -543,7 +575,7 @@ for name, line in ranks.items():
         range(len(PERCENTS)), line, styles[i // len(COLORS)], marker="o", color=color
     )
     ax.annotate(
-        name,
+        called[name],
         (len(PERCENTS) - 1, line[-1]),
         xytext=(8, 0),
         textcoords="offset points",
@@ -555,6 +587,7 @@ ax.set(
     xlabel="of the training",
     ylabel="rank by validation DSC",
     ylim=(max(len(ranks), 1) + 0.5, 0.5),
+    yticks=range(1, len(ranks) + 1),
 )
 if not ranks:
     ax.text(
@@ -565,9 +598,17 @@ if not ranks:
         transform=ax.transAxes,
         fontsize=10,
     )
-plt.show()
+if ranks:
+    first, final = (min(ranks, key=lambda n, i=i: ranks[n][i]) for i in (0, -1))
+    found_here = (
+        f"{called[first]} leads after {PERCENTS[0]} percent of the training, "
+        f"{called[final]} at its end"
+    )
+else:
+    found_here = "empty, since no run that was validated on the way is recorded yet"
+picture(fig, f"Ranks of the networks by validation score during training: {found_here}")
 
-# %%
+# %% tags=["hide-input"]
 if ranks:
     table_of = np.array(list(ranks.values()))  # (networks, percents)
     for i, percent_of in enumerate(PERCENTS[:-1]):
@@ -591,12 +632,11 @@ else:
 #
 # The recipe of an experiment, every key that its runs share:
 
-# %%
+# %% tags=["hide-input", "hide-output"]
 lines = config_from_dict(main.recipe).to_toml().splitlines()
 start, stop = lines.index("[model]"), lines.index("[optim]")
-own = (
-    ("seed",) if "lr" in main.recipe["optim"] else ("seed", "lr")
-)  # what each run has for itself
+# What each run has for itself is left out.
+own = ("seed",) if "lr" in main.recipe["optim"] else ("seed", "lr")
 print(
     "\n".join(
         line
@@ -610,7 +650,7 @@ print(
 # long comparison gets the best of three for its own, chosen by runs of a quarter of the length that are scored on the
 # *validation* cases; the test cases must not choose anything. Every such record that there is:
 
-# %%
+# %% tags=["hide-input"]
 tunings = load_tunings(ROOT / "results/rates")
 if not tunings:
     print(
@@ -652,12 +692,11 @@ for tuning in tunings:
             loses = (
                 f"{percent(max(by_rate.values()) - by_rate[common])} with {common:g}"
             )
-        lines.append((f"`{name}`", *cells, chosen, loses))
+        lines.append((shown_name(name), *cells, chosen, loses))
     at_common = stats.rankdata([-by_rate[common] for by_rate in tried.values()])
     at_best = stats.rankdata([-max(by_rate.values()) for by_rate in tried.values()])
-    moved = [
-        name for name, a, b in zip(tried, at_common, at_best, strict=True) if a != b
-    ]
+    ranked = zip(tried, at_common, at_best, strict=True)
+    moved = [shown_name(name) for name, a, b in ranked if a != b]
     print(
         f"every rate was tried for {len(tried)} of {len(tuning.scores)} networks",
         end="; ",
@@ -667,14 +706,14 @@ for tuning in tunings:
         f"{'; '.join(moved) or 'none'}"
     )
 head = [
-    "validation DSC with learning rate",
+    "validation DSC with rate",
     *(f"{rate:g}" for rate in rates),
     "chosen",
-    "a common rate loses, points",
+    "a common one loses",
 ]
 table(head, lines) if lines else None
 
-# %%
+# %% tags=["hide-input"]
 apart = max(np.ptp(100 * values) for values in of_runs.values())
 print(f"test DSC of runs that differ in the seed only: up to {apart:.2f} points apart")
 chosen = {
@@ -691,7 +730,7 @@ for tuning in (t for t in tunings if t.belongs_to(main)):
 # There is one run a cell, so differences in a row that are not larger than what the seed alone does say little; they
 # are good enough to avoid a rate that fails.
 
-# %%
+# %% tags=["hide-input"]
 hardware = {
     (h["cpu"], h["cores"], h["threads"], h["gpu"])
     for r in records.values()
@@ -702,7 +741,7 @@ for cpu, cores, threads, gpu in sorted(hardware, key=str):
 spent = costs(main)
 lines = [
     (
-        f"`{name}`",
+        called[name],
         f"{spent[name]['minutes']:.0f}",
         f"{spent[name]['gib']:.1f}",
         record["model"]["scan"],
@@ -721,11 +760,11 @@ table(["network", "minutes a run", "peak memory, GiB", "scan"], lines)
 # becomes of its axes when each parameter and operation is counted once. Here the accuracy is measured, too: below, every
 # network of the experiment at the experiment's own image size, all operations counted, the scan's included.
 
-# %%
+# %% tags=["hide-input"]
 counted = {name: count_of(runs[0]) for name, runs in main.systems.items()}
 lines = [
     (
-        f"`{name}`",
+        called[name],
         f"{counted[name].params / 1e6:.2f}",
         f"{counted[name].macs / 1e9:.3f}",
         percent(by_system[name].dsc[0]),
@@ -739,70 +778,64 @@ table(
     [
         "network",
         "parameters, M",
-        f"GMACs, one image of {main.size[0]} × {main.size[1]}",
+        f"GMACs at {main.size[0]} × {main.size[1]}",
         "DSC, measured",
     ],
     lines,
 )
 
-# %% mystnb={"image": {"alt": "Two scatter plots of accuracy against operations, markers as large as the networks. Above, Table 2 as printed, LightM-UNet at the far left and on top. Below, the measured experiment, each operation counted once, with bars for the 95 percent interval"}}
-fig, axes = plt.subplots(2, 1, figsize=(6.8, 8))
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(2, 1, figsize=(6.8, 8.4))
 color_of = dict(zip(printed.rows, COLORS, strict=False))
+
+
+def marker(params):
+    """Area of a marker for so many million parameters, and its radius in points."""
+    area = 10 + 6 * params
+    return area, (area / np.pi) ** 0.5
+
+
+above, below = [], []
 for name in printed.rows:
     x, y, params = (float(printed[name, column]) for column in (GFLOPS, "DSC", PARAMS))
-    axes[0].scatter(
-        x, y, s=10 + 6 * params, color=color_of[name], alpha=0.6, edgecolors=INK
-    )
-    up = (params**0.5 + 8) * (-1.6 if name == "UNETR" else 1)  # beyond the marker
-    axes[0].annotate(
-        name,
-        (x, y),
-        xytext=(0, up),
-        textcoords="offset points",
-        ha="center",
-        fontsize=9,
-    )
-axes[0].set(
-    xscale="log",
-    xlabel="GFLOPs as printed",
-    ylabel="DSC, %",
-    title="Table 2, as printed",
-)
-for i, name in enumerate(order):
+    area, radius = marker(params)
+    face = {"color": color_of[name], "alpha": 0.6, "edgecolors": INK}
+    axes[0].scatter(x, y, s=area, **face)
+    above.append((name, x, y, radius))
+for name in order:
     x, row = counted[name].macs / 1e9, by_system[name]
+    area, radius = marker(row.params / 1e6)
     color = color_of.get(row_of(name), INK)
-    axes[1].plot([x, x], [100 * end for end in row.dsc[1:]], color=color, linewidth=1.5)
-    axes[1].scatter(
-        x,
-        100 * row.dsc[0],
-        s=10 + 6 * row.params / 1e6,
-        color=color,
-        alpha=0.6,
-        edgecolors=INK,
-    )
-    up = 10 if i % 2 == 0 else -16
-    axes[1].annotate(
-        name,
-        (x, 100 * row.dsc[0]),
-        xytext=(0, up),
-        textcoords="offset points",
-        ha="center",
-        fontsize=8,
-    )
-axes[1].set(xscale="log", xlabel="GMACs of one image, counted once", ylabel="DSC, %")
-axes[1].set_title(
-    f"measured, {main.size[0]} × {main.size[1]}, {main.passes:.1f} passes", fontsize=12
-)
-for ax in axes:
-    ax.margins(0.18)
+    ends = [100 * end for end in row.dsc[1:]]
+    if np.isfinite(ends).all():
+        axes[1].plot([x, x], ends, color=color, linewidth=1.5)
+    face = {"color": color, "alpha": 0.6, "edgecolors": INK}
+    axes[1].scatter(x, 100 * row.dsc[0], s=area, **face)
+    below.append((called[name], x, 100 * row.dsc[0], radius))
+axes[0].set(xlabel="GFLOPs as printed", title="Table 2, as printed")
+axes[1].set_xlabel("GMACs of one image, counted once")
+title = f"measured, {main.size[0]} × {main.size[1]}, {main.passes:.1f} passes"
+axes[1].set_title(title)
+for ax, labels in zip(axes, (above, below), strict=True):
+    ax.set(xscale="log", ylabel="DSC, %")
+    ax.margins(0.2)
     ax.xaxis.set_minor_formatter(NullFormatter())
-plt.show()
+    place_labels(ax, labels)
+fewest = min(order, key=lambda name: counted[name].macs)
+picture(
+    fig,
+    "Accuracy against operations, markers as large as the networks. Above, Table 2 as "
+    "printed, with LightM-UNet at the far left and on top. Below, as measured here and "
+    f"counted once: {called[fewest]} has the fewest operations, and {called[order[0]]} "
+    "the highest score",
+)
 
-# %%
+# %% tags=["hide-input"]
 cheaper = [name for name in order if counted[name].macs < counted[BASE].macs]
 better = [name for name in order if by_system[name].dsc[0] > by_system[BASE].dsc[0]]
-print(f"fewer operations than {BASE} at this size: {'; '.join(cheaper) or 'none'}")
-print(f"higher mean DSC than {BASE} in this experiment: {'; '.join(better) or 'none'}")
+for what, names in (("fewer operations", cheaper), ("a higher mean DSC", better)):
+    shown = "; ".join(called[name] for name in names)
+    print(f"{what} than {called[BASE]}:", shown or "none", sep="\n    ")
 
 # %% [markdown]
 # ## Figure 3, on phantoms
@@ -811,8 +844,8 @@ print(f"higher mean DSC than {BASE} in this experiment: {'; '.join(better) or 'n
 # cases here are synthetic radiographs, and the networks are small and trained for seconds: the figure is about *how* to
 # look, and which kinds of errors there are, and says nothing about who wins.
 
-# %% tags=["nbval-ignore-output"]
-# Not compared by nbval: another processor rounds differently, and training amplifies that.
+# %% tags=["hide-input", "nbval-ignore-output"]
+# Not compared by nbval: other processors round differently, training amplifies that.
 folder = tempfile.TemporaryDirectory()
 threads = torch.get_num_threads()
 torch.set_num_threads(1 if profile == "smoke" else threads)
@@ -841,24 +874,20 @@ for name, options in run.drawn.items():
     test = trainer.data.load("test")
     assert trainer.data.dataset.synthetic
     with torch.no_grad():
-        answers[name] = (
-            trainer.net.eval()(test.images.to(trainer.device)).argmax(1).cpu().numpy()
-        )  # (B, H, W)
+        logits = trainer.net.eval()(test.images.to(trainer.device))  # (B, K, H, W)
+    answers[name] = logits.argmax(1).cpu().numpy()  # (B, H, W)
     dsc[name] = record["test"]["summary"]["dsc"]["mean"]
     print(
-        f"{name:<12} {record['model']['params']:>10,} parameters, mean DSC "
+        f"{shown_name(name):<18} {record['model']['params']:>10,} parameters, mean DSC "
         f"{dsc[name]:.3f} on {len(test)} phantoms"
     )
 torch.set_num_threads(threads)
 images, truths = test.images[:, 0].numpy(), test.labels.numpy()
 
-# %% mystnb={"image": {"alt": "Three synthetic radiographs in three columns. First row: the image with the true outline of the lungs. Below, a row for each small network: its outline over the image, and the pixels that it missed or invented in colour"}}
-disagreement = np.mean(
-    [(answer != truths).mean((1, 2)) for answer in answers.values()], axis=0
-)  # (B,)
-chosen = disagreement.argsort()[
-    [0, len(disagreement) // 2, -1]
-]  # easiest, middle, hardest
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Three synthetic radiographs, from an easy to a hard one, with the true outline of the lungs, and below it a row for each small network: most errors are thin rims along the border, and the hard case has patches besides"}}
+wrong = [(answer != truths).mean((1, 2)) for answer in answers.values()]
+disagreement = np.mean(wrong, axis=0)  # (B,)
+chosen = disagreement.argsort()[[0, len(disagreement) // 2, -1]]
 fig, axes = plt.subplots(1 + len(answers), 3, figsize=(6.8, 2.2 * (1 + len(answers))))
 for column, case in enumerate(chosen):
     axes[0, column].imshow(images[case])
@@ -876,7 +905,7 @@ for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 axes[0, 0].set_ylabel("truth", fontsize=11)
 for line, name in enumerate(answers, 1):
-    axes[line, 0].set_ylabel(name, fontsize=11)
+    axes[line, 0].set_ylabel(shown_name(name).replace(" (", "\n("), fontsize=11)
 error_legend(fig)
 plt.show()
 
@@ -893,7 +922,7 @@ plt.show()
 # is in 3D is the smallest set of the same collection, the hippocampus volumes: small, real, and *not* Table 1. It is the
 # same comparison on something else, called what it is, and scored at the volumes' own size like everything else.
 
-# %%
+# %% tags=["hide-input"]
 volumes = [e for e in found if len(e.size) == 3 and BASE in e.systems]
 if not volumes:
     print("No run on volumes is recorded yet: pending.")
@@ -902,7 +931,7 @@ for experiment in volumes:
     print(f"{experiment.title}; {experiment.passes:.1f} passes over the cases")
     lines += [
         (
-            f"`{row.system}`",
+            shown_name(row.system),
             row.runs,
             percent(row.dsc[0]),
             span(*row.dsc[1:]),
@@ -911,9 +940,8 @@ for experiment in volumes:
         )
         for row in standings(experiment, book)
     ]
-table(
-    ["hippocampus", "runs", "DSC", "95% interval", "IoU", f"against `{BASE}`"], lines
-) if lines else None
+head = ["hippocampus", "runs", "DSC", "95% interval", "IoU"]
+table([*head, f"against {called[BASE]}"], lines) if lines else None
 
 # %% [markdown]
 # The ablations of Table 3 have a chapter, and their records are read there: {doc}`08_ablations`.
@@ -921,25 +949,20 @@ table(
 # And one run answers a question about the paper's text. It gives SGD with a learning rate of 0.0001. What that recipe
 # learns in the same few iterations:
 
-# %%
+# %% tags=["hide-input"]
 by_sgd = [e for e in on_xrays if e.recipe["optim"]["name"] == "sgd"]
 lines = [
-    (f"`{name}`", e.title.split(": ")[1], len(runs), percent(scores(runs).mean()))
+    (e.title.split(": ")[1], shown_name(name), len(runs), percent(scores(runs).mean()))
     for e in by_sgd
     for name, runs in e.systems.items()
 ]
 if lines:
-    lines.append(
-        (
-            f"`{BASE}`",
-            main.title.split(": ")[1],
-            by_system[BASE].runs,
-            percent(by_system[BASE].dsc[0]),
-        )
-    )
+    ours = by_system[BASE]
+    score = percent(ours.dsc[0])
+    lines.append((main.title.split(": ")[1], called[BASE], ours.runs, score))
 else:
     print("No run with SGD is recorded yet: pending.")
-table(["network", "recipe", "runs", "DSC"], lines) if lines else None
+table(["recipe", "network", "runs", "DSC"], lines) if lines else None
 
 # %% [markdown]
 # A small learning rate needs many iterations, and a reduced run has few. So this shows that the two recipes can't be
@@ -949,7 +972,7 @@ table(["network", "recipe", "runs", "DSC"], lines) if lines else None
 #
 # Rows of the paper's tables for which no run of the network on the table's data at the paper's image size is recorded:
 
-# %%
+# %% tags=["hide-input"]
 pending = unmeasured(records)
 for number in TABLES:
     rows = [row for n, row in pending if n == number]
@@ -959,10 +982,10 @@ for number in TABLES:
     )
 
 # %% [markdown]
-# Each waits for a GPU; Tables 1 and 3 also for the data. What `lightm-book reproduce` makes once there is one, the most valuable
-# first, stands in a plan; a piece is done when its record lies under `results/`:
+# Each waits for a GPU; Tables 1 and 3 also for the data. What `lightm-book reproduce` makes once there is one, the most
+# valuable first, stands in a plan; a piece is done when its record lies under `results/`:
 
-# %%
+# %% tags=["hide-input"]
 pieces = load_plan("gpu")
 made = {path.stem for path in (ROOT / "results").rglob("*.json")}
 groups = {}
@@ -1066,7 +1089,7 @@ truth = holm({"rival": 0.02} | {f"other {i}": 0.3 + 0.05 * i for i in range(7)})
 print("Replace None by your answer." if adjusted is None else "Right." if abs(adjusted - truth) < 1e-9 else "Not yet.")
 
 # %% [markdown]
-# ## In short
+# ## What to remember
 #
 # * Printed and measured numbers stand side by side; only numbers from one experiment are compared.
 # * An architecture is judged over training runs, and every comparison with the same base pays for all the others. A
@@ -1075,4 +1098,12 @@ print("Replace None by your answer." if adjusted is None else "Right." if abs(ad
 #   which anybody can repeat.
 # * What isn't recorded is pending, and says so.
 #
-# Next: {doc}`13_cost` asks what the networks cost to train.
+# ## What came after
+#
+# Ours aren't the only measurements. Two groups have since trained LightM-UNet beside its rivals, and found it close to
+# nnU-Net, ahead of Transformers, and not in front; others have asked what a state-space model adds to a convolutional
+# network at all, with answers that differ. {doc}`../book/what_came_after` sets the paper's claims beside twelve later
+# works, each number with its place.
+#
+# **Where to go.** {doc}`13_cost` asks what the networks cost to train, {doc}`../book/scorecard` has the verdict on each
+# of the paper's statements.

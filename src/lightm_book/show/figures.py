@@ -8,7 +8,9 @@ from io import BytesIO
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from lightm.errors import LightMError
@@ -115,8 +117,67 @@ def frames_slider(
     return Slider(html, f"[slider over {len(pngs)} pictures: {alt}]")
 
 
+def picture(figure: Figure, alt: str) -> "Slider":
+    """A figure whose alt text says what was found: computed, where the cell's metadata could only be typed.
+
+    The figure is rendered and closed. For the last line of a cell; the same figure gives the same HTML.
+    """
+    if not alt.strip():
+        raise LightMError("picture needs an alt text that says what the figure shows.")
+    png = png_bytes(figure)
+    width, height = Image.open(BytesIO(png)).size
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    size = f'width="{width}" height="{height}" style="max-width:100%;height:auto"'
+    return Slider(f'<img src="{source}" {size} alt="{escape(alt)}">', f"[picture: {alt}]")
+
+
+# Where a label may stand beside its point: to the right and up, in units of its distance; how it is aligned.
+_PLACES = (
+    ((0, 1), "center", "bottom"),
+    ((0, -1), "center", "top"),
+    ((1, 0), "left", "center"),
+    ((-1, 0), "right", "center"),
+    ((0.8, 0.8), "left", "bottom"),
+    ((-0.8, 0.8), "right", "bottom"),
+    ((0.8, -0.8), "left", "top"),
+    ((-0.8, -0.8), "right", "top"),
+)
+
+
+def place_labels(ax: Axes, labels: Sequence[tuple[str, float, float, float]], fontsize: float = 9) -> None:
+    """Write a label beside each point, so that none covers another or a marker, as far as there is room.
+
+    labels: (text, x, y, radius of its marker in points). Call it when the axes' limits and the layout are final.
+    """
+    figure = ax.figure
+    figure.draw_without_rendering()
+    points = figure.dpi / 72
+    taken = []
+    for _, x, y, radius in labels:
+        (px, py), reach = ax.transData.transform((x, y)), radius * points
+        taken.append(Bbox.from_extents(px - reach, py - reach, px + reach, py + reach))
+    for text, x, y, radius in labels:
+        tried = []
+        for further in (3, 12, 24):
+            for (right, up), ha, va in _PLACES:
+                offset = (right * (radius + further), up * (radius + further))
+                note = ax.annotate(
+                    text, (x, y), offset, textcoords="offset points", ha=ha, va=va, fontsize=fontsize, in_layout=False
+                )
+                box = note.get_window_extent()
+                inside = ax.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and ax.bbox.y0 <= box.y0 <= box.y1
+                tried.append((sum(box.overlaps(other) for other in taken) + 10 * (not inside), note, box))
+                note.set_visible(False)
+        _, note, box = min(tried, key=lambda entry: entry[0])  # the first of the best
+        note.set_visible(True)
+        for _, other, _ in tried:
+            if other is not note:
+                other.remove()
+        taken.append(box)
+
+
 class Slider:
-    """What frames_slider returns: HTML for a browser, one sentence where there is none."""
+    """What frames_slider and picture return: HTML for a browser, one sentence where there is none."""
 
     def __init__(self, html: str, text: str):
         self.html, self.text = html, text
