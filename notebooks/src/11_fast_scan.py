@@ -24,8 +24,9 @@
 # %% tags=["parameters"]
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
-# %%
+# %% tags=["hide-input"]
 import math
+import textwrap
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -86,6 +87,60 @@ print(
 )
 
 # %% [markdown]
+# ## In one picture
+#
+# Six ways to compute the same scan and its gradients, forwards and backwards, by what *one token* costs. Slide through the
+# lengths: where the bars stop shrinking, the overhead of a call no longer matters, and what is left is the price of the
+# method. The axis is logarithmic; each large tick is a factor of ten.
+
+# %% tags=["hide-input"]
+drawn = {
+    "lightm reference": ("loop", COLORS[6], "x"),
+    "transformers": ("loop, indexed", COLORS[3], "D"),
+    "associative_scan": ("associative_scan", COLORS[5], "v"),
+    "mamba.py": ("mamba.py", COLORS[1], "s"),
+    "lightm chunked": ("chunked", COLORS[4], "o"),
+    "lightm cpu": ("compiled", COLORS[0], "^"),
+}
+names, labels_of = list(drawn), [label for label, _, _ in drawn.values()]
+curves = [timed(name, "forward_backward") for name in names]
+frames, captions = [], []
+for L in sorted(curves[-1]):
+    fig, ax = plt.subplots(figsize=(6.4, 3.2))
+    values = [1e6 * points[L] / L if L in points else np.nan for points in curves]
+    ax.barh(
+        labels_of,
+        values,
+        color=[color for _, color, _ in drawn.values()],
+    )
+    for i, value in enumerate(values):
+        ax.text(
+            0.012 if np.isnan(value) else 1.1 * value,
+            i,
+            "–" if np.isnan(value) else f"{value:.3g}",
+            va="center",
+        )
+    for text in ax.texts:
+        text.set_in_layout(False)
+    ax.set(xscale="log", xlim=(0.01, 5e4), xlabel="µs per token, forward + backward")
+    ax.set_ylim(len(names) - 0.4, -0.6)  # also where a bar is missing
+    frames.append(fig)
+    captions.append(
+        f"{L:,} tokens: {sum(not np.isnan(v) for v in values)} of {len(values)} "
+        "measured"
+    )
+frames_slider(
+    frames,
+    captions,
+    alt="Bars on a logarithmic axis, the time per token of each implementation. With "
+    "more tokens most bars shrink to a "
+    "constant, the indexed loop's grows, and one after the other disappears; the "
+    "compiled one is shortest throughout",
+    caption="Time for one token against the length of the sequence. A dash: not "
+    "measured, out of memory or patience.",
+)
+
+# %% [markdown]
 # ## What must be done
 #
 # The example of this chapter is the first stage of LightM-UNet for one image of 256 × 256 pixels: $L = 65536$ tokens,
@@ -100,7 +155,7 @@ print(
 # %%
 show_source(scan_counts)
 
-# %%
+# %% tags=["hide-input"]
 example = Shape(batch=1, channels=64, length=65536, d_state=16)
 counts = {
     "forward": scan_counts(example, False),
@@ -135,7 +190,7 @@ print(f"PyTorch counts {counter.get_total_flops():,}; the formula has the same")
 # numbers that lie in the fastest cache, multiply-adds of numbers in registers, sums of arrays far larger than any
 # cache. This is the machine of the records, and the one that runs this page:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Measured on whatever machine runs this page, so the second row is not compared.
 recorded, this = Machine(**shapes["machine"]), machine(torch.device("cpu"))
 rows = [
@@ -161,7 +216,7 @@ table(["a second's worth", *WORK], rows)
 # %%
 show_source(bound)
 
-# %% mystnb={"image": {"alt": "Two horizontal bars for each of the two passes. The bar of computing, most of it exponentials, is several times as long as the bar of moving bytes"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two horizontal bars for each of the two passes. The bar of computing, most of it exponentials, is several times as long as the bar of moving bytes"}}
 fig, ax = plt.subplots(figsize=(6.4, 2.8))
 labels = []
 for i, (name, c) in enumerate(counts.items()):
@@ -212,7 +267,7 @@ show_source(reference.scan, start="decay = torch.exp", end="y.append")
 # gradient will need. Let us count the calls for one more token, and time the kinds of calls that the loop consists of.
 
 
-# %%
+# %% tags=["hide-input"]
 class Operations(TorchDispatchMode):
     """Counts PyTorch's operations, and the numbers that each of them writes."""
 
@@ -230,7 +285,7 @@ class Operations(TorchDispatchMode):
 
 
 def calls_of(function):
-    """The operations of `function()`, forwards, and those of the gradients, as two counters of calls."""
+    """The operations of `function()`, and those of its gradients: two counters."""
     with Operations() as forwards:
         y = function()
     with Operations() as backwards:
@@ -257,7 +312,7 @@ print(
     f"operations for one more token: {per_token[0]} forwards, {per_token[1]} backwards"
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Times differ from run to run, so this output is not compared.
 
 
@@ -301,7 +356,7 @@ print(
 # The loop spends nearly all of its time *around* the arithmetic. That has a consequence which can be checked on the
 # record: a token costs the loop the same, however little there is to do in it.
 
-# %%
+# %% tags=["hide-input"]
 loop_curve, ours_curve = (
     timed(name, "forward") for name in ("lightm reference", "lightm cpu")
 )
@@ -334,7 +389,7 @@ def indexed(a, b):
 
 
 def unbound(a, b):
-    """The same; the sequence is taken apart once, and its gradient put together once."""
+    """The same; the sequence is taken apart once, its gradient put together once."""
     h, states = torch.zeros(len(a)), []
     for a_t, b_t in zip(a.unbind(1), b.unbind(1), strict=True):
         h = a_t * h + b_t
@@ -365,7 +420,7 @@ assert written["unbound", last] < 1.1 * written["unbound", first]
 # operation, whose gradient is one `stack`: the numbers per token stay as they are. That is the whole difference between
 # a reference that can be used for a thousand tokens and one that can't.
 
-# %%
+# %% tags=["hide-input"]
 peer = "transformers"
 theirs, ours_loop = (
     timed(name, "forward_backward") for name in (peer, "lightm reference")
@@ -391,7 +446,7 @@ assert theirs[both[-1]] / ours_loop[both[-1]] > 2
 # they write large tensors, and read two for each that they write. Counted for torch's `associative_scan` on a short
 # sequence (the number of tensors hardly depends on its length):
 
-# %%
+# %% tags=["hide-input"]
 their_scan = find("associative_scan", torch.device("cpu")).scan
 tensors_written = {}
 for L in (256, 1024):
@@ -417,7 +472,7 @@ for L in (256, 1024):
 # At the example's size, a pass over one such tensor takes a time that we can tell from the machine's bytes a second. Three
 # passes for each tensor that is written is the prediction:
 
-# %%
+# %% tags=["hide-input"]
 tensor_bytes = 4 * example.states
 once = tensor_bytes / recorded.bytes
 print(
@@ -443,7 +498,7 @@ for name in ("mamba.py", "associative_scan"):
 # the memory is *new*. A tensor this large is given back to the operating system when it is freed, and asked for again
 # at the next call. Fresh memory must be filled with zeros by the system, page by page, at the first touch. Live:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Times differ from run to run, so this output is not compared.
 size = 2**24
 old = np.zeros(size, np.float32)
@@ -493,9 +548,8 @@ assert gain["mamba.py"] > gain["lightm cpu"]
 
 
 # %%
-print(
-    f"{'tokens':>8}{'calls, forward':>16}{'loop':>10}{'one state a chunk':>20}{'one a token':>14}"
-)
+head = f"{'tokens':>8}{'calls, forward':>16}{'loop':>10}"
+print(head + f"{'one state a chunk':>20}{'one a token':>14}")
 calls = {}
 for L in (1024, 4096, 16384):
     x = ScanInputs.random(Shape(1, 4, L, 2))
@@ -565,7 +619,7 @@ show_source(
 # it has multiply-adds, and chapter 2 has the polynomial and, for registers of sixteen numbers, the table: about a dozen
 # instructions for 8 or 16 exponentials.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Times differ from run to run, so this output is not compared.
 values = np.linspace(-1, 0, 2**16)
 scalar = len(values) / seconds(lambda: [math.exp(v) for v in values])
@@ -615,7 +669,7 @@ show_source(cpu_forward.forward_task, start="if n == 0:", end="prefetch(z_data")
 # There is a record of the kernel as it was before it did so for more than its inputs (and before it had the table of
 # powers), and one of the kernel since, made one after the other:
 
-# %%
+# %% tags=["hide-input"]
 before, since = records["scan-cpu-unfetched"], records["scan-cpu-fetched"]
 assert before["command"] == since["command"] and before["kept_memory"]
 for key in counts:
@@ -635,11 +689,12 @@ for key in counts:
 # The tasks run on the very threads that PyTorch uses; a second pool of threads would find the first one still spinning
 # on the cores, waiting for PyTorch's next operation.
 
-# %%
+# %% tags=["hide-input"]
 best, sizes = {}, {}
 for record in (shapes, longer, kept):
     for row in record["shapes"]:
-        where = f"{tuple(row['shape'])}, memory {'kept' if record['kept_memory'] else 'given back'}"
+        freed = "kept" if record["kept_memory"] else "given back"
+        where = f"{tuple(row['shape'])}, memory {freed}"
         sizes[where] = entries = {entry["name"]: entry for entry in row["contenders"]}
         for key in counts:
             best[where, key] = (
@@ -692,15 +747,7 @@ table(["(B, D, L, N)", "peer", "forward", "forward + backward"], rows)
 # asked for: a record holds the reason of each contender that it skipped. Memory was measured at fewer lengths, in a
 # process of its own for each point.
 
-# %% mystnb={"image": {"alt": "Two plots on logarithmic axes against the number of tokens. Time: the compiled scan lies lowest, the nearer to a dashed line, the bound, the longer the sequence; chunked lies above it, mamba.py and associative_scan close together above that, the loop above them, the indexed loop highest, and it ends first. Memory: the compiled scan holds least, then chunked; mamba.py and associative_scan lie far above both"}}
-drawn = {
-    "lightm reference": ("loop", COLORS[6], "x"),
-    "transformers": ("loop, indexed", COLORS[3], "D"),
-    "associative_scan": ("associative_scan", COLORS[5], "v"),
-    "mamba.py": ("mamba.py", COLORS[1], "s"),
-    "lightm chunked": ("chunked", COLORS[4], "o"),
-    "lightm cpu": ("compiled", COLORS[0], "^"),
-}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two plots on logarithmic axes against the number of tokens. Time: the compiled scan lies lowest, the nearer to a dashed line, the bound, the longer the sequence; chunked lies above it, mamba.py and associative_scan close together above that, the loop above them, the indexed loop highest, and it ends first. Memory: the compiled scan holds least, then chunked; mamba.py and associative_scan lie far above both"}}
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 4.4))
 for name, (label, color, marker) in drawn.items():
     style = {"color": color, "marker": marker, "markersize": 4, "label": label}
@@ -722,15 +769,12 @@ axes[1].set(xlabel="tokens L", ylabel="MiB beside the inputs, at most")
 fig.legend(handles=axes[0].get_lines(), loc="outside lower center", ncols=4, fontsize=9)
 plt.show()
 
-# %%
+# %% tags=["hide-input"]
 for name in ("lightm cpu", "lightm chunked", "mamba.py"):
     held = curve(memory, name, "forward_backward", "memory_bytes")
-    print(
-        f"{name:<15}",
-        ", ".join(
-            f"{size / L:,.0f} bytes a token at {L:,}" for L, size in held.items()
-        ),
-    )
+    sizes_of = (f"{size / L:,.0f} at {L:,}" for L, size in held.items())
+    text = f"{name}, bytes per token: {', '.join(sizes_of)}"
+    print(textwrap.fill(text, 88, subsequent_indent="    "))
 points = timed("lightm cpu", "forward_backward")
 tail = {L: s for L, s in points.items() if L >= 2**14}
 slope = np.polyfit(np.log(list(tail)), np.log(list(tail.values())), 1)[0]
@@ -748,65 +792,8 @@ for row in lengths["shapes"] + longer["shapes"] + long["shapes"]:
                 entry["name"],
                 f"{drawn[entry['name']][0]}, at {row['shape'][2]:,} tokens: {reason}",
             )
-print(*ended.values(), sep="\n")
-
-# %% [markdown]
-# The same, length by length. Each bar is the time for *one token*, forwards and backwards: where the bars stop
-# shrinking, the overhead of a call no longer matters, and what is left is the price of the method.
-
-# %%
-names = [
-    "lightm reference",
-    "transformers",
-    "associative_scan",
-    "mamba.py",
-    "lightm chunked",
-    "lightm cpu",
-]
-labels_of = [
-    "loop",
-    "loop, indexed",
-    "associative_scan",
-    "mamba.py",
-    "chunked",
-    "compiled",
-]
-curves = [timed(name, "forward_backward") for name in names]
-frames, captions = [], []
-for L in sorted(curves[-1]):
-    fig, ax = plt.subplots(figsize=(6.4, 3.2))
-    values = [1e6 * points[L] / L if L in points else np.nan for points in curves]
-    ax.barh(
-        labels_of,
-        values,
-        color=[COLORS[6], COLORS[3], COLORS[5], COLORS[1], COLORS[4], COLORS[0]],
-    )
-    for i, value in enumerate(values):
-        ax.text(
-            0.012 if np.isnan(value) else 1.1 * value,
-            i,
-            "–" if np.isnan(value) else f"{value:.3g}",
-            va="center",
-        )
-    for text in ax.texts:
-        text.set_in_layout(False)
-    ax.set(xscale="log", xlim=(0.01, 5e4), xlabel="µs a token, forward + backward")
-    ax.set_ylim(len(names) - 0.4, -0.6)  # also where a bar is missing
-    frames.append(fig)
-    captions.append(
-        f"{L:,} tokens: {sum(not np.isnan(v) for v in values)} of {len(values)} "
-        "measured"
-    )
-frames_slider(
-    frames,
-    captions,
-    alt="Bars on a logarithmic axis, the time a token of each implementation. With "
-    "more tokens most bars shrink to a "
-    "constant, the indexed loop's grows, and one after the other disappears; the "
-    "compiled one is shortest throughout",
-    caption="Time for one token against the length of the sequence. A dash: not "
-    "measured, out of memory or patience.",
-)
+for text in ended.values():
+    print(textwrap.fill(text, 88, subsequent_indent="    "))
 
 # %% [markdown]
 # ## A network around it
@@ -834,7 +821,7 @@ for record in records.values():
             )
 table(["image, batch", "freed memory", "scan", "seconds a step"], rows)
 
-# %% mystnb={"image": {"alt": "Horizontal bars, the parts of a training step: the projections are longest, then the scan, then many shorter ones; the loss is last"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Horizontal bars, the parts of a training step: the projections are longest, then the scan, then many shorter ones; the loss is last"}}
 parts = next(
     record["parts"]
     for record in records.values()
@@ -863,8 +850,8 @@ assert math.isclose(sum(shares.values()), 1, rel_tol=1e-6)
 # the rows of LightM-UNet's first stage:
 
 # %%
-# NVIDIA's data sheet of the H200: multiprocessors, Hz at most, bytes a second; of each multiprocessor in a cycle, the
-# exponentials and multiply-adds.
+# NVIDIA's data sheet of the H200: multiprocessors, Hz at most, bytes a second; of each
+# multiprocessor in a cycle, the exponentials and multiply-adds.
 multiprocessors, clock, bandwidth, exponentials_a_cycle, multiply_adds_a_cycle = (
     132,
     1.98e9,
@@ -893,7 +880,10 @@ assert 2 * 64 < multiprocessors
 
 # %%
 def three_phases(shape, K):
-    """(programs, exponentials, bytes) of a forward pass in chunks of K tokens, blocks of 32 channels, float32."""
+    """Programs, exponentials and bytes of a forward pass in chunks of K tokens.
+
+    In blocks of 32 channels, float32.
+    """
     chunks = -(-shape.length // K)
     tokens = shape.batch * shape.length
     between = shape.batch * chunks * shape.channels * shape.d_state  # one state a chunk
@@ -1066,7 +1056,7 @@ else:
     )
 
 # %% [markdown]
-# ## In short
+# ## What to remember
 #
 # * Count first: exponentials, operations, bytes. What the machine does of each in a second gives a bound, and says what
 #   is worth removing. On a CPU the scan is mostly its exponentials.
@@ -1075,3 +1065,6 @@ else:
 #   compiled kernel keeps the states in registers and computes them twice rather than keep them.
 # * Time and memory of the compiled scan grow linearly to two million tokens.
 # * On a GPU the trouble is not the work but the single file, and the remedy is the same equation as in the chunks.
+#
+# **Where to go.** {doc}`13_cost` has the memory and the time of whole networks; {doc}`../book/reproduce` says how to measure
+# all of this on a GPU; {doc}`../book/reference` lists the backends.

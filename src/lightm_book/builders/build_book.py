@@ -28,7 +28,7 @@ import yaml
 from lightm.training.record import list_records
 from lightm_book import ROOT
 from lightm_book.builders.build_facts import CURVES, facts, headline
-from lightm_book.builders.build_notebooks import ENVIRONMENT, NOTEBOOKS, quiet_stderr, strip_ansi
+from lightm_book.builders.build_notebooks import ENVIRONMENT, NOTEBOOKS, merge_streams, quiet_stderr, strip_ansi
 
 BUILD = ROOT / "_build"
 RECIPE = "smoke"
@@ -190,6 +190,7 @@ def execute(name: str, package: str) -> str | None:
 def for_the_page(notebook: nbformat.NotebookNode) -> str:
     """The notebook as the page shows it: no trace of papermill, and links to the book's own pages of the source."""
     notebook.metadata.pop("papermill", None)
+    merge_streams(notebook)
     for cell in notebook.cells:
         for extra in ("papermill", "execution"):
             cell.metadata.pop(extra, None)
