@@ -73,7 +73,7 @@ if not record_file.exists() and profile == "paper":
     record_file = results / "montgomery-shenzhen-lightm-unet-192.json"
 record = load_record(record_file)
 print(f"{record_file.name}, finished {record['finished'][:10]}")
-print("it holds:", ", ".join(record))
+print(textwrap.fill(f"it holds: {', '.join(record)}", 88))
 
 # %% [markdown]
 # ## In one picture

@@ -156,6 +156,8 @@ ax.axvline(0, color=INK, linewidth=0.8)
 ax.set_yticks(range(len(there)), list(reversed(there)), fontsize=10)
 ax.set_xlabel("DSC less that of the whole network, points")
 clear = [shown for shown, system in there.items() if measured[system].against.high < 0]
+if real and not real.carries_verdicts:
+    print("The first minute of training only, so no verdicts:", real.title, sep="\n")
 picture(
     fig,
     "Differences of mean DSC to the whole network, with intervals over runs. Worse "
@@ -260,10 +262,11 @@ for name in ("paper-conv3", "paper-attention"):
     for dims in INPUTS:
         this, base = costs[name, dims], costs[BASE, dims]
         print(
-            f"{name}, {dims}D: {this.params / base.params:.2f} x the parameters, ",
+            f"{CALLED[name]}, {dims}D: {this.params / base.params:.2f} x the "
+            "parameters, ",
             end="",
         )
-        print(f"{this.macs / base.macs:.2f} x the operations of {BASE}")
+        print(f"{this.macs / base.macs:.2f} x the operations of {CALLED[BASE]}")
 
 factors = {
     dims: costs[BASE, dims].params - costs["paper-no-adjustment", dims].params

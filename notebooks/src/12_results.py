@@ -198,7 +198,9 @@ print(
     f"test cases: {len(main.cases)}; passes over the training cases: {main.passes:.1f}"
 )
 for setting in not_as_paper(main.first, 2):
-    print(textwrap.fill(f"not as in Section 3: {setting}", 88, subsequent_indent="    "))
+    print(
+        textwrap.fill(f"not as in Section 3: {setting}", 88, subsequent_indent="    ")
+    )
 assert BASE in main.systems
 
 # %% [markdown]

@@ -1,7 +1,7 @@
 """What archives read, made from the records and from CITATION.cff: `lightm-book crate`.
 
-results/ro-crate-metadata.json   results/ as a Process Run RO-Crate (https://w3id.org/ro/wfrun/process/0.5): every record,
-                                 with the run that made it, the data that it read and the version of the software
+results/ro-crate-metadata.json   results/ as a Process Run RO-Crate (https://w3id.org/ro/wfrun/process/0.5): every
+                                 record, the run that made it, the data that it read, the version of the software
 codemeta.json, .zenodo.json      the repository, for CodeMeta and for Zenodo
 
 Everything is a function of files in the repository; nothing is dated by the clock.
