@@ -463,10 +463,8 @@ for L in (256, 1024):
         f"{key.replace('_', ' + ')}: {number:.1f}"
         for key, number in tensors_written.items()
     )
-    print(
-        f"{L:>5} tokens: {forwards.calls.total()} calls forward; tensors written, "
-        f"{shown}"
-    )
+    print(f"{L:>5} tokens: {forwards.calls.total()} calls forward;", end=" ")
+    print(f"tensors written: {shown}")
 
 # %% [markdown]
 # At the example's size, a pass over one such tensor takes a time that we can tell from the machine's bytes a second. Three
@@ -506,8 +504,7 @@ fresh = seconds(lambda: np.empty(size, np.float32).fill(1.0), 3)
 again = seconds(lambda: old.fill(1.0), 3)
 print(
     f"writing {4 * size / 2**20:.0f} MiB: into fresh memory "
-    f"{4 * size / fresh / 1e9:.1f} GB/s, ",
-    end="",
+    f"{4 * size / fresh / 1e9:.1f} GB/s,"
 )
 print(f"into memory that was touched before {4 * size / again / 1e9:.1f} GB/s")
 
@@ -626,8 +623,7 @@ scalar = len(values) / seconds(lambda: [math.exp(v) for v in values])
 numpys = len(values) / seconds(lambda: np.exp(values.astype(np.float32)))
 print(
     f"exponentials a second: in Python {scalar / 1e6:,.0f} M; numpy "
-    f"{numpys / 1e6:,.0f} M on one thread; ",
-    end="",
+    f"{numpys / 1e6:,.0f} M on one thread;"
 )
 print(
     f"the kernel's {this.exponentials / 1e6:,.0f} M on all {torch.get_num_threads()} "
@@ -676,7 +672,7 @@ for key in counts:
     then, now = (curve(record, "lightm cpu", key) for record in (before, since))
     for L in then:
         print(
-            f"{key.replace('_', ' + '):<17} L = {L:>7,}: {1e3 * then[L]:6.1f} ms "
+            f"{key.replace('_', ' + '):<18} L = {L:>7,}: {1e3 * then[L]:6.1f} ms "
             f"before, {1e3 * now[L]:6.1f} ms since"
         )
 

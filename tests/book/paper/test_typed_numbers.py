@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from lightm.training.record import list_records
 from lightm.training.recipes import FOLDER
+from lightm.training.record import list_records
 from lightm_book import ROOT
 from lightm_book.paper.sources import PUBLIC_CASES
 
