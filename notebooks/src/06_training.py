@@ -52,15 +52,15 @@ run = check_profile(
     profile,
     {
         "smoke": {"recipe": "smoke", "dsc": 0.9},
+        # How far the paper's settings get is what that run finds out.
         "paper": {
             "recipe": "paper",
             "dsc": 0.0,
-        },  # how far the paper's settings get is what that run finds out
+        },
     },
 )
-folder = (
-    tempfile.TemporaryDirectory()
-)  # for the runs of this chapter; gone when the kernel stops
+# For the runs of this chapter; gone when the kernel stops.
+folder = tempfile.TemporaryDirectory()
 runs = Path(folder.name)
 use_style()
 torch.set_printoptions(precision=3, sci_mode=False)
@@ -153,9 +153,8 @@ assert config.data.ratios == setting("split", 2).value
 # An image of four pixels, two classes. The network's outputs are *logits*; softmax makes probabilities of them.
 
 # %%
-logits = torch.tensor(
-    [[[[2.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 3.0]]]]
-)  # (B, K, H, W) = (1, 2, 2, 2)
+# (B, K, H, W) = (1, 2, 2, 2)
+logits = torch.tensor([[[[2.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 3.0]]]])
 label = torch.tensor([[[0, 1], [1, 1]]])  # (B, H, W)
 p = logits.softmax(1)[0, 1]  # (H, W): probability of class 1
 t = label[0].float()  # (H, W)
@@ -204,9 +203,8 @@ show_source(DiceCrossEntropy)
 # %% tags=["hide-input"] mystnb={"image": {"alt": "What missing a structure adds to the loss, against its size from 10 to 100,000 pixels, both axes logarithmic: missing a small one costs next to nothing in cross entropy and nearly half of all it can ask in the Dice loss; for the largest it is the other way round"}}
 areas = np.geomspace(10, 1e5, 13).round()
 pixels, sure = 512**2, 0.9999
-leak = (1 - sure) * (
-    pixels - areas
-)  # probability that lies outside the structure, in pixels
+# Probability that lies outside the structure, in pixels.
+leak = (1 - sure) * (pixels - areas)
 
 
 def dice_loss(inside):
@@ -274,17 +272,15 @@ assert dsc.item() == 2 * both / (size_p + size_t) and iou.item() == both / eithe
 generator = torch.Generator().manual_seed(0)
 masks = torch.rand(200, 8, 8, generator=generator)  # (B, H, W)
 truths = (masks > 0.5).long()
-noise = torch.rand(
-    200, 1, 1, generator=generator
-)  # every case has its own share of wrong pixels
+# Every case has its own share of wrong pixels.
+noise = torch.rand(200, 1, 1, generator=generator)
 predictions = (
     (masks + noise * torch.randn(200, 8, 8, generator=generator)) > 0.5
 ).long()
 dsc, iou = dice_iou(predictions, truths, num_classes=2)
 assert torch.allclose(iou, dsc / (2 - dsc))  # true for each case …
-assert iou.mean() > dsc.mean() / (
-    2 - dsc.mean()
-)  # … and for the means only an inequality
+# … and for the means only an inequality.
+assert iou.mean() > dsc.mean() / (2 - dsc.mean())
 print(
     f"mean IoU {iou.mean():.3f}; from the mean DSC one would get "
     f"{dsc.mean() / (2 - dsc.mean()):.3f}"
@@ -380,9 +376,8 @@ size = config.data.size[0]
 phantoms = load_config(
     "smoke", [f"data.size=[{size}, {size}]", f"data.options.size={size}"]
 )
-gallery = load_data(
-    phantoms
-)  # synthetic cases: the only ones that are ever drawn in this book
+# Synthetic cases: the only ones that are ever drawn in this book.
+gallery = load_data(phantoms)
 assert gallery.dataset.synthetic
 originals = gallery.load("test")  # not augmented
 
@@ -404,9 +399,8 @@ image, label = originals[0]
 first, again, other = (
     augment(image, label, np.random.default_rng(seed))[0] for seed in (1, 1, 2)
 )
-assert torch.equal(first, again) and not torch.equal(
-    first, other
-)  # a variant is a function of its seed
+# A variant is a function of its seed.
+assert torch.equal(first, again) and not torch.equal(first, other)
 
 # %% [markdown]
 # They look like radiographs, and they are not: a program draws trunk, ribs, heart and vessels with random proportions
@@ -454,9 +448,8 @@ def predict(net, images):
 
 
 trainer = Trainer(config, runs / "first", quiet=True)
-watched = originals.images[
-    2:3
-]  # (1, C, H, W): a phantom that is neither trained on nor validated on
+# (1, C, H, W): a phantom that is neither trained on nor validated on.
+watched = originals.images[2:3]
 snapshots = [predict(trainer.net, watched)[0]]  # before any training
 curves = LiveCurves(config.train.epochs)
 
@@ -489,9 +482,8 @@ print("the loss fell to less than half:", losses[-1] < losses[0] / 2)
 print("mean DSC on held-out cases above 0.9:", test["dsc"]["mean"] > 0.9)
 assert losses[-1] < losses[0]
 assert test["dsc"]["mean"] > run.dsc
-assert test["iou"]["mean"] >= test["dsc"]["mean"] / (
-    2 - test["dsc"]["mean"]
-)  # Jensen again
+# Jensen again.
+assert test["iou"]["mean"] >= test["dsc"]["mean"] / (2 - test["dsc"]["mean"])
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 # Not compared either, for the same reason, and because the time is of the machine.
@@ -545,9 +537,10 @@ frames_slider(
 # A mean hides its cases. Here are the four held-out phantoms with the lowest scores, and one in the middle.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Five held-out synthetic radiographs, the four worst and a middling one, above the same with found lung in blue, missed in orange and invented in pink: the errors are thin lines along the borders and a few patches at the lower edge of the lungs"}}
+# (cases, H, W)
 probabilities = torch.cat(
     [predict(trainer.net, batch) for batch in originals.images.split(4)]
-)  # (cases, H, W)
+)
 decisions = (probabilities > 0.5).long()
 dsc, _ = dice_iou(decisions, originals.labels, num_classes=2)
 order = dsc[:, 0].argsort().tolist()

@@ -51,12 +51,10 @@ from lightm_book.show.training import error_legend
 run = check_profile(
     profile,
     {
-        "smoke": {
-            "record": "montgomery-shenzhen-lightm-unet-192"
-        },  # made on two CPU cores
-        "paper": {
-            "record": "montgomery-shenzhen-lightm-unet-512"
-        },  # the paper's size, made on a GPU
+        # Made on two CPU cores.
+        "smoke": {"record": "montgomery-shenzhen-lightm-unet-192"},
+        # The paper's size, made on a GPU.
+        "paper": {"record": "montgomery-shenzhen-lightm-unet-512"},
     },
 )
 use_style()
@@ -438,9 +436,8 @@ ceiling = []
 for case_id in phantoms.case_ids:
     truth = torch.from_numpy(phantoms.read(case_id).label)[None]  # (1, 512, 512)
     small = resize_label(truth[0], config.data.size).long()  # (*size)
-    sure = torch.stack([1 - small, small]).float()[
-        None
-    ]  # (1, K, *size): logits of a perfect network
+    # (1, K, *size): logits of a perfect network.
+    sure = torch.stack([1 - small, small]).float()[None]
     ceiling.append(
         dice_iou(resize_logits(sure, truth.shape[1:]).argmax(1), truth, 2)[0].item()
     )

@@ -90,9 +90,8 @@ run = check_profile(
         },
     },
 )
-folder = (
-    tempfile.TemporaryDirectory()
-)  # for the runs of this chapter; gone when the kernel stops
+# For the runs of this chapter; gone when the kernel stops.
+folder = tempfile.TemporaryDirectory()
 use_style()
 if profile == "smoke":
     torch.set_num_threads(1)  # networks as small as these are no faster on two
@@ -381,9 +380,8 @@ for name in NAMES:
         ):  # real patients are not drawn in this book
             test = trainer.data.load("test")
             with torch.no_grad():
-                logits = trainer.net.eval()(
-                    test.images[:12].to(trainer.device)
-                )  # (B, K, *S)
+                # (B, K, *S)
+                logits = trainer.net.eval()(test.images[:12].to(trainer.device))
             gallery[name] = logits.argmax(1).cpu()  # (B, *S)
 
 dataset, split = trainer.data.dataset, trainer.data.split
@@ -397,18 +395,19 @@ print(
 # for every system.
 
 # %%
+# (seeds, cases)
 dsc = {
     name: scores([records[name, seed] for seed in range(run.seeds)]) for name in NAMES
-}  # (seeds, cases)
+}
 cases = [case["case"] for case in records[BASE, 0]["test"]["cases"]]
+# Paired.
 assert all(
     [case["case"] for case in record["test"]["cases"]] == cases
     for record in records.values()
-)  # paired
+)
 assert all(values.shape == (run.seeds, len(cases)) for values in dsc.values())
-assert all(
-    values.mean() > 0.3 for values in dsc.values()
-)  # all of them have learnt something
+# All of them have learnt something.
+assert all(values.mean() > 0.3 for values in dsc.values())
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 lines = []
@@ -513,9 +512,8 @@ show_source(sign_flips)
 # the better one. On the right, what sign flips give, and the difference that was found.
 
 # %% tags=["hide-input"]
-per_case = {
-    name: dsc[name].mean(0) - dsc[BASE].mean(0) for name in OTHERS
-}  # (cases,), means over seeds
+# (cases,), means over seeds.
+per_case = {name: dsc[name].mean(0) - dsc[BASE].mean(0) for name in OTHERS}
 by_cases = {name: sign_flips(d) for name, d in per_case.items()}
 low = min(values.mean(0).min() for values in dsc.values()) - 0.01
 frames = []

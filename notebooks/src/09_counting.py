@@ -490,10 +490,11 @@ TICKS = {
     1: ((500, 2000, 5000, 20000), (200, 300, 500, 1000)),
     2: ((300, 1000, 3000, 10000), (60, 80, 120)),
 }
+# Where labels have room.
 ABOVE = {
     1: (OURS, "SegResNet", "U-Mamba"),
     2: (OURS, "nnU-Net", "SwinUNETR"),
-}  # where labels have room
+}
 for column, (number, title, metric) in enumerate(
     ((1, "LiTS (3D)", "Average mIoU"), (2, "X-rays (2D)", "mIoU"))
 ):

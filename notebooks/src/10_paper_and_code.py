@@ -116,9 +116,8 @@ assert seen_by(
     convs["released: causal"], 24
 ).flatten().nonzero().flatten().tolist() == [21, 22, 23, 24]
 wrapped = seen_by(convs["released: causal"], 28)  # the first pixel of row 5
-assert (
-    wrapped[4].sum() == 1 and wrapped[3, -3:].all()
-)  # itself, and the last three of row 4
+# Itself, and the last three of row 4.
+assert wrapped[4].sum() == 1 and wrapped[3, -3:].all()
 
 # %% [markdown]
 # The spatial convolution knows the image; the causal one knows the reading order, in which the first pixel of a row
@@ -214,9 +213,8 @@ counted = {
 }
 print(counted)
 assert counted == {"text": sum((1, 2, 2)) + 4, "2024-03-29": 21, "2024-03-17": 21}
-assert (
-    2 * sum((1, 2, 2, 4)) + 3 == 21
-)  # two in each block, and three that double the channels
+# Two in each block, and three that double the channels.
+assert 2 * sum((1, 2, 2, 4)) + 3 == 21
 
 # %% [markdown]
 # The decoder's order differs as well. The text's block fuses first and scales up last; the uploads scale up first.
@@ -431,9 +429,8 @@ def costs(**options):
 
 base = costs()
 causal = costs(dwconv="causal")
-deep = costs(
-    dwconv="causal", depths=(3, 5, 5), bottleneck_depth=8
-)  # 21 layers at the widths of the uploads
+# 21 layers at the widths of the uploads.
+deep = costs(dwconv="causal", depths=(3, 5, 5), bottleneck_depth=8)
 upload = {name: count(networks[name], SIZE) for name in ("2024-03-29", "2024-03-17")}
 
 

@@ -334,9 +334,8 @@ kinds = (
     lambda: one.sum(-1),
     lambda: row[..., None],
 )
-overhead = seconds(lambda: [kind() for kind in kinds for _ in range(200)]) / (
-    200 * 7
-)  # two of the five are two calls
+# Two of the five are two calls.
+overhead = seconds(lambda: [kind() for kind in kinds for _ in range(200)]) / (200 * 7)
 L = run.loop_tokens
 x = tensors(L)
 with torch.no_grad():
@@ -557,9 +556,8 @@ for L in (1024, 4096, 16384):
     numbers = chunks * 64 * 16, L * 64 * 16
     print(f"{L:>8,}{calls[L]:>16,}{L * per_token[0]:>10,}", end="")
     print(f"{4 * numbers[0] / 2**10:>16,.0f} KiB{4 * numbers[1] / 2**10:>10,.0f} KiB")
-assert (
-    calls[16384] / calls[1024] < 6
-)  # sixteen times the tokens, about four times the calls
+# Sixteen times the tokens, about four times the calls.
+assert calls[16384] / calls[1024] < 6
 
 # %% [markdown]
 # The tensor of one step now fits in the processor's second or third cache, and no call has less to do than a few
@@ -881,13 +879,11 @@ def three_phases(shape, K):
     chunks = -(-shape.length // K)
     tokens = shape.batch * shape.length
     between = shape.batch * chunks * shape.channels * shape.d_state  # one state a chunk
-    numbers = (
-        tokens * (2 * shape.channels + shape.d_state) + between
-    )  # phase 1 reads u, delta, B and writes end states
+    # Phase 1 reads u, delta, B and writes end states.
+    numbers = tokens * (2 * shape.channels + shape.d_state) + between
     numbers += 2 * between  # phase 2 reads them and writes what enters each chunk
-    numbers += (
-        tokens * (3 * shape.channels + 2 * shape.d_state) + between
-    )  # phase 3 is the scan
+    # Phase 3 is the scan.
+    numbers += tokens * (3 * shape.channels + 2 * shape.d_state) + between
     return (
         shape.batch * chunks * -(-shape.channels // 32),
         2 * shape.states,

@@ -151,10 +151,11 @@ assert small.optimizer == 2 * small.parameters
 # The output of the second layer is *not* kept: nothing needs it, once the loss has taken its log-softmax.
 
 # %%
+# Bytes: channels x tokens x 4.
 kept = {
     "addmm": 16 * tokens * 4,
     "silu": 16 * tokens * 4,
-}  # bytes: channels x tokens x 4
+}
 assert all(small.by_operation[name] == size for name, size in kept.items())
 
 # %% [markdown]
@@ -187,9 +188,8 @@ checked = {OURS: {"width": 8}, FIRST: {"width": 8}, "segresnet": {"init_filters"
 for name, options in checked.items():
     model = build_model(name, 2, 3, 2, **options)
     step = count_memory(model, (3, 48, 48), batch=2)
-    alone = (
-        step.peak - step.parameters - step.optimizer - 2 * 3 * 48 * 48 * 4
-    )  # what the step itself makes
+    # What the step itself makes.
+    alone = step.peak - step.parameters - step.optimizer - 2 * 3 * 48 * 48 * 4
     ratio = measure_peak(model, (3, 48, 48), batch=2) / alone
     print(
         f"{shown_name(name):<25} counted {alone / MIB:6.2f} MiB, measured / counted "
@@ -353,9 +353,8 @@ for dims in (2, 3):
 
 # %% tags=["hide-input"]
 T4 = 14.75 * GIB  # what PyTorch names as total capacity of a Tesla T4, sold as 16 GB
-RESERVED = (
-    1.0 * GIB
-)  # set aside for context, workspaces, fragmentation; our assumption, change it to see
+# Set aside for context, workspaces, fragmentation; our assumption, change it to see.
+RESERVED = 1.0 * GIB
 CAPACITY = int(T4 - RESERVED)
 
 frames, labels = [], []
