@@ -66,18 +66,27 @@ def test_cells_ran_once_in_order_and_without_error(notebook):
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
 
 
+def of_the_chapter(name):
+    """The code cells of a source that a page shows, without those of the exercises."""
+    exercises = False
+    for cell in read_source(SOURCES / f"{name}.py").cells:
+        if cell.cell_type == "markdown":
+            headings = [line for line in cell.source.splitlines() if line.startswith("## ")]
+            exercises = headings[-1] == "## Exercises" if headings else exercises
+        elif not exercises and "remove-cell" not in cell.metadata.get("tags", []):
+            yield cell
+
+
+@pytest.mark.parametrize("name", NAMES[5:])
 def test_a_line_of_code_is_no_wider_than_the_page(name):
-    cells = [cell for cell in read_source(SOURCES / f"{name}.py").cells if cell.cell_type == "code"]
-    shown = (cell for cell in cells if "remove-cell" not in cell.metadata.get("tags", []))
-    assert not [line for cell in shown for line in cell.source.splitlines() if len(line) > 88]
+    assert not [line for cell in of_the_chapter(name) for line in cell.source.splitlines() if len(line) > 88]
 
 
+@pytest.mark.parametrize("name", NAMES[5:])
 def test_setting_up_and_drawing_are_folded_so_that_the_text_stands_first(name):
-    cells = [cell for cell in read_source(SOURCES / f"{name}.py").cells if cell.cell_type == "code"]
-    for cell in cells:
-        if "check_profile(" in cell.source or "plt.show()" in cell.source or "frames_slider(" in cell.source:
-            tags = cell.metadata.get("tags", [])
-            assert {"hide-input", "remove-input", "remove-cell"} & set(tags), cell.source[:200]
+    for cell in of_the_chapter(name):
+        if any(call in cell.source for call in ("check_profile(", "plt.show()", "frames_slider(")):
+            assert "hide-input" in cell.metadata.get("tags", []), cell.source[:200]
 
 
 def test_the_parameters_cell_sets_the_small_profile_and_nothing_else(notebook):
