@@ -99,6 +99,7 @@ def size_of(dims):
     return " × ".join([str(PAPER_SIZE[dims])] * dims)
 
 
+PEAKS = {2: (1, 2, 4), 3: (4, 8, 16)}  # ticks, GiB
 fig, axes = plt.subplots(2, 1, figsize=(6.8, 7.6))
 for ax, dims in zip(axes, (2, 3), strict=True):
     points = []
@@ -112,7 +113,9 @@ for ax, dims in zip(axes, (2, 3), strict=True):
     ax.set(xlabel="parameters, M", ylabel="peak, one image, GiB")
     ax.margins(0.22)
     ax.tick_params(labelsize=10)
-    ax.tick_params(which="minor", labelleft=False, labelbottom=False)
+    for axis, ticks in ((ax.xaxis, (1, 10, 100)), (ax.yaxis, PEAKS[dims])):
+        axis.set_ticks(ticks, list(map(str, ticks)))
+        axis.set_ticks([], minor=True)
     place_labels(ax, points)
 plt.show()
 most = [max(SYSTEMS, key=lambda name, d=d: plain[d][name].one.peak) for d in (2, 3)]
@@ -140,7 +143,8 @@ tokens = 1000
 small = count_memory(layers, (tokens, 8))
 for name in ("parameters", "gradients", "optimizer", "activations", "peak"):
     print(f"{name:<12}{getattr(small, name):>9,} bytes")
-print("activations, by the operation that made them:", small.by_operation)
+print("activations, by the operation that made them:")
+print(small.by_operation)
 assert small.parameters == small.gradients == 4 * (8 * 16 + 16 + 16 * 4 + 4)
 assert small.optimizer == 2 * small.parameters
 
@@ -440,15 +444,14 @@ for dims in (2, 3):
     full = row["fp32", False]
     print(
         f"{shown_name(OURS)}, {size_of(dims)}, the paper's batch of {BATCH[dims]}: "
-        f"{full.peak(BATCH[dims]) / GIB:.1f} GiB in float32;",
-        end=" ",
+        f"{full.peak(BATCH[dims]) / GIB:.1f} GiB in float32;"
     )
     fitting = [
         f"{p}{' with checkpointing' * c}"
         for (p, c), r in row.items()
         if r.fits(CAPACITY) >= BATCH[dims]
     ]
-    print(f"on this card with: {', '.join(fitting) or 'none of the four ways'}")
+    print(f"    on this card with: {', '.join(fitting) or 'none of the four ways'}")
 
 # %% [markdown]
 # These are counts of bytes, not measurements on a card. And a T4 has no arithmetic units for bf16: there it saves memory,
