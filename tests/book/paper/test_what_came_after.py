@@ -7,7 +7,7 @@ from lightm_book.paper import TABLES
 from lightm_book.paper.tables import GFLOPS, PARAMS
 
 PAGE = (ROOT / "book" / "what_came_after.md").read_text(encoding="utf-8")
-ROWS = {"nnU-Net, 3D": "nnU-Net", "U-Mamba_Bot": "U-Mamba", "U-Mamba (Bot)": "U-Mamba", "**LightM-UNet**": "LightM-UNet"}
+ROWS = {"nnU-Net, 3D": "nnU-Net", "U-Mamba_Bot": "U-Mamba", "U-Mamba (Bot)": "U-Mamba"}
 
 
 def table(head):
@@ -18,6 +18,7 @@ def table(head):
         if not line.startswith("|"):
             return rows
         name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        name = name.strip("*")
         rows[ROWS.get(name, name)] = [cell.strip("*") for cell in cells]
     return rows
 
