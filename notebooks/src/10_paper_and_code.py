@@ -195,7 +195,8 @@ Markdown(f"```diff\n{changes}\n```")
 # nothing in the encoder:
 
 # %%
-changes = diff(passes["2024-03-17"], passes["2024-03-29"], ("2024-03-17", "2024-03-29"))
+dates = "2024-03-17", "2024-03-29"
+changes = diff(passes[dates[0]], passes[dates[1]], dates, around=1)
 Markdown(f"```diff\n{changes}\n```")
 
 # %% [markdown]

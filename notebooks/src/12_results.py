@@ -363,7 +363,7 @@ groups = {}
 for row in rows_here:
     if row.against:
         groups.setdefault(row.verdict, []).append(called[row.system])
-print(f"{main.title}, against {called[BASE]}:")
+print(f"{main.title},\nagainst {called[BASE]}:")
 for verdict, systems in groups.items():
     print(f"  {verdict}:", *systems, sep="\n    ")
 assert main.carries_verdicts or list(groups) == ["too short for a verdict"]
@@ -979,8 +979,8 @@ pending = unmeasured(records)
 for number in TABLES:
     rows = [row for n, row in pending if n == number]
     print(
-        f"Table {number}: {len(rows)} of {len(TABLES[number].rows)} rows "
-        f"({', '.join(rows) or 'none'})"
+        f"Table {number}: {len(rows)} of {len(TABLES[number].rows)} rows\n"
+        f"    {', '.join(rows) or 'none'}"
     )
 
 # %% [markdown]
