@@ -108,7 +108,7 @@ def _run(name: str, record: Mapping[str, Any], about: Mapping[str, Any]) -> Iter
     data = record.get("config", {}).get("data", {}).get("name")
     if data:
         action["object"] = {"@id": f"#{data}"}
-        source = record["data"].get("source")
+        source = record.get("data", {}).get("source")
         yield {"@id": f"#{data}", "@type": "Dataset", "name": data} | ({"description": source} if source else {})
     yield {
         "@id": software,

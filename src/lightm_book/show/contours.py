@@ -9,6 +9,7 @@ Montgomery County: their masks come with the library's public data, those of She
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ def trace(run: Path, most: int = 6) -> dict[str, Any]:
     chosen = np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int)
     return {
         "kind": "contours",
+        "name": f"contours-{predictor.config.name}",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": predictor.config.model.name,
         "recipe": predictor.config.name,
         "size": list(predictor.config.data.size),
