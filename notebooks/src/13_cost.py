@@ -395,8 +395,10 @@ assert all(stay)
 frames_slider(
     frames,
     labels,
-    alt="Peak memory of a training step for four networks at one image size, beside what "
-    "a 16 GB card has left. With growing images LightM-UNet crosses the line first, its "
+    alt="Peak memory of a training step for four networks at one image size, beside "
+    "what "
+    "a 16 GB card has left. With growing images LightM-UNet crosses the line first, "
+    "its "
     "first upload before the network of the text; nnU-Net and SegResNet stay below",
     caption="Counted, float32. Two dimensions first, then three. Orange: more than "
     "a 16 GB card has left.",
