@@ -312,7 +312,6 @@ else:
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, case in zip(axes.flat, shown, strict=False):
-        ax.set_axis_on()
         draw_case(ax, case)
         ax.set_title(f"DSC {case['dsc']:.3f}", fontsize=11)
     error_legend(fig)

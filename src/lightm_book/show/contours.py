@@ -62,7 +62,8 @@ def draw_case(ax: Axes, case: Mapping[str, Any]) -> None:
     for key, colour, style in (("truth", INK, "-"), ("answer", COLORS[0], "--")):
         for polygon in case[key]:
             ax.plot(*np.transpose([*polygon, polygon[0]]), style, color=colour, linewidth=1)
-    ax.set(xlim=(0, 1), ylim=(1, 0), aspect="equal", xticks=[], yticks=[])
+    ax.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
+    ax.set_axis_off()
 
 
 def trace(run: Path, most: int = 6) -> dict[str, Any]:
