@@ -1,4 +1,4 @@
-"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | claim | count."""
+"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | claim | crate | count."""
 
 import argparse
 import sys
@@ -48,6 +48,19 @@ def _add_claims(command: AddCommand) -> None:
     sub.add_argument("--check", action="store_true", help="write nothing; fail if the committed page is out of date")
 
 
+def _add_crate(command: AddCommand) -> None:
+    sub = command(
+        "crate",
+        _crate,
+        "describe results/ and the repository for archives",
+        """\
+Write results/ro-crate-metadata.json, a Process Run RO-Crate of all records, and codemeta.json and .zenodo.json.
+To be run whenever a record is added.""",
+        "  lightm-book crate\n  lightm-book crate --check",
+    )
+    sub.add_argument("--check", action="store_true", help="write nothing; fail if a committed file is out of date")
+
+
 def _add_claim(command: AddCommand) -> None:
     sub = command(
         "claim",
@@ -77,6 +90,10 @@ def _claims(args: argparse.Namespace) -> None:
     sys.exit(_builder("lightm-book claims", "scorecard").write_scorecard(args.check))
 
 
+def _crate(args: argparse.Namespace) -> None:
+    sys.exit(_builder("lightm-book crate", "crate").write_crate(args.check))
+
+
 def _builder(command: str, module: str) -> ModuleType:
     """A module of lightm_book.builders; LightMError without a clone or without the packages that it imports."""
     need_clone(command)
@@ -102,7 +119,7 @@ LIGHTM_BOOK = Program(
     "lightm-book",
     "What the book of LightM-UNet needs; `make` calls it. bench, reproduce and count also work without its repository.",
     "Each command has its own help, with examples: lightm-book bench --help",
-    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_claim, count.add),
+    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_claim, _add_crate, count.add),
 )
 
 

@@ -27,8 +27,8 @@ import yaml
 
 from lightm.training.record import list_records
 from lightm_book import ROOT
-from lightm_book.builders.build_facts import CURVES, facts, headline
-from lightm_book.builders.build_notebooks import ENVIRONMENT, NOTEBOOKS, quiet_stderr, strip_ansi
+from lightm_book.builders.build_facts import CURVES, facts, headline, record_facts
+from lightm_book.builders.build_notebooks import ENVIRONMENT, NOTEBOOKS, merge_streams, quiet_stderr, strip_ansi
 
 BUILD = ROOT / "_build"
 RECIPE = "smoke"
@@ -190,6 +190,7 @@ def execute(name: str, package: str) -> str | None:
 def for_the_page(notebook: nbformat.NotebookNode) -> str:
     """The notebook as the page shows it: no trace of papermill, and links to the book's own pages of the source."""
     notebook.metadata.pop("papermill", None)
+    merge_streams(notebook)
     for cell in notebook.cells:
         for extra in ("papermill", "execution"):
             cell.metadata.pop(extra, None)
@@ -222,7 +223,10 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
     if not committed:
         text = facts(durations, RUN)
         pages[f"book/{CURVES}"] = (RUN / CURVES).read_bytes()
-    found = headline(list_records(ROOT / "results" / "runs"))
+    records = list_records(ROOT / "results" / "runs")
+    found, rates = headline(records), len(list((ROOT / "results" / "rates").glob("*.json")))
+    counted = record_facts(records, rates).encode()
+    pages["book/checklist.md"] = pages["book/checklist.md"].replace(b"% facts of the records\n", counted)
     pages["book/this_build.md"] = pages["book/this_build.md"].replace(b"% facts of the build\n", text.encode())
     pages["book/intro.md"] = pages["book/intro.md"].replace(b"% headline\n", found.encode())
     for path in [p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).as_posix() not in pages]:

@@ -46,6 +46,13 @@ table.scorecard th:nth-child(2) { width: 25%; }
 table.scorecard th:nth-child(3), table.scorecard th:nth-child(4) { width: 14%; }
 table.scorecard td { overflow-wrap: anywhere; }
 table.scorecard code, table.scorecard code .pre { white-space: normal; }
+@media (max-width: 46rem) { /* on a phone a row is a card: its cells under each other */
+  table.scorecard { min-width: 0; }
+  table.scorecard thead { display: none; }
+  table.scorecard, table.scorecard tbody, table.scorecard tr, table.scorecard td { display: block; width: auto; }
+  table.scorecard tr { border-top: 2px solid var(--pst-color-border); padding: 0.4em 0; }
+  table.scorecard td { border: 0; padding: 0.1em 0.2em; }
+}
 </style>
 """
 INTRO = """# Scorecard
@@ -123,7 +130,7 @@ def _both_networks(evidence: Evidence, findings: dict[str, Finding]) -> str:
         return ""
     cells = [c for c in CLAIMS.values() if c.check == "printed_by_thop" and c.arguments["row"] == OURS]
     fit = sum(findings[claim.id].verdict is Verdict.CONVENTION for claim in cells)
-    written = "".join(f"- {said.date}, in [{said.where}]({said.url}): “{said.text}”\n" for said in HISTORY)
+    written = "".join(f"{said.line()}\n" for said in HISTORY)
     ratios, lower = [], []
     for number in (1, 2):
         dims = TABLES[number].dims

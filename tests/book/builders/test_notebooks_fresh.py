@@ -66,6 +66,29 @@ def test_cells_ran_once_in_order_and_without_error(notebook):
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
 
 
+def of_the_chapter(name):
+    """The code cells of a source that a page shows, without those of the exercises."""
+    exercises = False
+    for cell in read_source(SOURCES / f"{name}.py").cells:
+        if cell.cell_type == "markdown":
+            headings = [line for line in cell.source.splitlines() if line.startswith("## ")]
+            exercises = headings[-1] == "## Exercises" if headings else exercises
+        elif not exercises and "remove-cell" not in cell.metadata.get("tags", []):
+            yield cell
+
+
+@pytest.mark.parametrize("name", NAMES[5:])
+def test_a_line_of_code_is_no_wider_than_the_page(name):
+    assert not [line for cell in of_the_chapter(name) for line in cell.source.splitlines() if len(line) > 88]
+
+
+@pytest.mark.parametrize("name", NAMES[5:])
+def test_setting_up_and_drawing_are_folded_so_that_the_text_stands_first(name):
+    for cell in of_the_chapter(name):
+        if any(call in cell.source for call in ("check_profile(", "plt.show()", "frames_slider(")):
+            assert "hide-input" in cell.metadata.get("tags", []), cell.source[:200]
+
+
 def test_the_parameters_cell_sets_the_small_profile_and_nothing_else(notebook):
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     assert len(cells) == 1
