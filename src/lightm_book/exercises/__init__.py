@@ -17,9 +17,7 @@ from lightm_book.exercises import cost, layers, paper, sequences, training
 from lightm_book.exercises.answers import MISSING, RIGHT, Exercise
 
 EXERCISES: Mapping[str, Exercise] = {
-    label: exercise
-    for part in (sequences, layers, training, paper, cost)
-    for label, exercise in part.EXERCISES.items()
+    label: exercise for part in (sequences, layers, training, paper, cost) for label, exercise in part.EXERCISES.items()
 }
 
 

@@ -139,7 +139,7 @@ EXERCISES: dict[str, Exercise] = {
     "ex-cost-batch": Numbers(
         truth=lambda: int((22 - 0.5) / 1.5),
         slips=[
-            (11, "A part of the 2 GiB doesn't grow with the batch: parameters, gradients and the optimiser's state."),
+            (11, "A part of the 2 GiB doesn't grow with the batch: parameters and what belongs to them."),
             (12, "The second image adds 1.5 GiB, not 1.75: a part is there once."),
             (15, "That is a little too much: compute what fifteen images take."),
             (22, "One image takes 2 GiB."),
@@ -151,7 +151,10 @@ EXERCISES: dict[str, Exercise] = {
         truth=images_on_a_card,
         slips=[
             (lambda: images_on_a_card()[::-1], "The right pair in the wrong order: float32 first."),
-            (lambda: (images_on_a_card()[0], 2 * images_on_a_card()[0]), "bf16 halves only a part of what a step keeps."),
+            (
+                lambda: (images_on_a_card()[0], 2 * images_on_a_card()[0]),
+                "bf16 halves only a part of what a step keeps.",
+            ),
         ],
         rel=0,
         hint="`.fits(22 * GIB)` of the row with its precision, once for each.",

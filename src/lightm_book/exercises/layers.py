@@ -167,7 +167,10 @@ EXERCISES: dict[str, Exercise] = {
         slips=[
             ((660, 3435), "A pixel sees itself, too: each number is one larger."),
             ((661, 3435), "In the reverse direction the pixel sees itself, too."),
-            ((20 * 64 + 11, 64 * 64 - 20 * 64 - 10), "These are the numbers for reading columns; direction 0 reads rows."),
+            (
+                (20 * 64 + 11, 64 * 64 - 20 * 64 - 10),
+                "These numbers are for reading columns; direction 0 reads rows.",
+            ),
             ((200, 3896), "Row-major order reads all of the rows above, not only the rectangle above and to the left."),
         ],
         rel=0,
@@ -186,7 +189,10 @@ EXERCISES: dict[str, Exercise] = {
         reference=gradient_of_s,
         cases=lambda: [(random(3, 6, 4), random(3, 6, 4, seed=1)), (random(1, 2, 5), random(1, 2, 5, seed=1))],
         slips=[
-            (lambda G, M: (G * M).sum(), "There is one factor per channel, so one gradient per channel: keep that axis."),
+            (
+                lambda G, M: (G * M).sum(),
+                "One factor per channel, so one gradient per channel: keep that axis.",
+            ),
             (lambda G, M: (G * M).mean((0, 1)), "Every token of every case adds its share: a sum, not a mean."),
             (lambda G, M: G.sum((0, 1)), "The factor multiplies the input, which therefore appears in its derivative."),
             (lambda G, M: (G * M).sum(1), "All cases of the batch share the factor: sum over them, too."),
@@ -263,7 +269,10 @@ EXERCISES: dict[str, Exercise] = {
                 "A size that fits already gets eight more zeros: what is 8 − size % 8 for size 32?",
             ),
             (_axes_in_order, "F.pad counts axes from the last one backwards: height and width have changed places."),
-            (lambda x: pad_to_fit(x, at_the_end=False), "The zeros belong at the end of each axis, not at its beginning."),
+            (
+                lambda x: pad_to_fit(x, at_the_end=False),
+                "The zeros belong at the end of each axis, not before it.",
+            ),
             (lambda x: x, "It gives back what it gets."),
         ],
         hint="For each axis the padding is what is missing to the next multiple of 8, possibly nothing.",

@@ -185,7 +185,10 @@ EXERCISES: dict[str, Exercise] = {
         slips=[
             (21 / 9, "That is the ratio of the layers; those at the top read many more tokens than those below."),
             (2, "Only the bottleneck's layers are doubled: which of the others are more than doubled?"),
-            (lambda: tokens_of_all_scans() / tokens_of_all_scans(**RELEASED), "Divide the released network by the text's."),
+            (
+                lambda: tokens_of_all_scans() / tokens_of_all_scans(**RELEASED),
+                "Divide the released network by the text's.",
+            ),
         ],
         hint="Weight each stage's layers with its pixels: 512², 256², 128² and 64².",
     ),
@@ -193,7 +196,10 @@ EXERCISES: dict[str, Exercise] = {
         truth=half_width,
         rel=0.01,
         slips=[
-            (1.96 * 0.01 / math.sqrt(3), "1.96 is for a spread that is known; here three runs must tell it: Student's t."),
+            (
+                1.96 * 0.01 / math.sqrt(3),
+                "1.96 is for a known spread; here three runs must tell it: Student's t.",
+            ),
             (4.303 * 0.01, "That is for a single run; the mean of three is more certain."),
             (lambda: 2 * half_width(), "That is the whole width."),
             (0.01, "That is the standard deviation of the runs."),

@@ -46,7 +46,7 @@ def exact_chance(
 
 
 def hospitals() -> list[tuple[np.ndarray, np.ndarray]]:
-    """Few cases, so that all assignments can be gone through; scores in eighths, so that equal differences are equal."""
+    """Few cases, so that all assignments can be tried; scores in eighths, so that equal differences are equal."""
     eighths = np.array([7, 7, 6, 4, 5, 3, 2, 2]) / 8
     a, b = ["Montgomery"] * 4 + ["Shenzhen"] * 4, ["Montgomery", "Shenzhen"] * 4
     return [
@@ -139,7 +139,10 @@ EXERCISES: dict[str, Exercise] = {
         right="never below the sample",
         slips=[
             ("too wide", "Look at its lower end, and where the smallest score of the sample is."),
-            ("wrong seed", "Another seed draws other resamples; can one of them hold a worse case than the sample does?"),
+            (
+                "wrong seed",
+                "Another seed draws other resamples; can one hold a worse case than the sample does?",
+            ),
         ],
         hint='Choose "too wide", "never below the sample" or "wrong seed".',
     ),
@@ -173,7 +176,10 @@ EXERCISES: dict[str, Exercise] = {
         cases=lambda: [(16, 2), (64, 2), (8, 3)],
         rel=0,
         slips=[
-            (lambda C, d: (9 * C**2, 4 * C**2), "A 3 × 3 × 3 filter has 27 weights: let the first formula depend on d."),
+            (
+                lambda C, d: (9 * C**2, 4 * C**2),
+                "A 3 × 3 × 3 filter has 27 weights: let the formula depend on d.",
+            ),
             (lambda C, d: (3**d * C**2, 3 * C**2), "Query, key and value are three maps; what makes the output?"),
             (lambda C, d: (3**d * C**2 + C, 4 * C**2 + 4 * C), "Neither of the two has a bias."),
             (lambda C, d: (3**d * C, 4 * C**2), "The convolution joins every input channel with every output channel."),
