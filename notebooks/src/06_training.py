@@ -27,7 +27,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from lightm.data.transforms import Augmentation, augment
 from lightm.training.checkpoint import save_checkpoint
@@ -722,81 +721,161 @@ for path in sorted((runs / "first").iterdir()):
 # the score of each case. {doc}`07_real_xrays` reads one.
 
 # %% [markdown]
+# ## Try it live
+#
+# A network that is small enough to learn while you watch: play, pause, and change the
+# learning rate in between. The page shows the pictures of a training that nobody touches.
+
+# %%
+from lightm_book.live import watch_learning
+
+watch_learning()
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ Two measures of one overlap
+# :label: ex-train-overlap
+# A lung has 100 pixels. A network draws 120, of which 80 lie in the lung. Compute DSC
+# and IoU.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# DSC is twice the intersection over the sum of the two areas; IoU the intersection over
+# the union.
+# :::
+#
+# :::{solution} ex-train-overlap
+# :class: dropdown
+# DSC $= 2 \cdot 80 / (100 + 120) \approx 0.727$; the union has $100 + 120 - 80 = 140$
+# pixels, so IoU $= 80/140 \approx 0.571$.
+#
+# ```python
+# overlap = (2 * 80 / (100 + 120), 80 / 140)
+# ```
+# :::
+
+# %%
+overlap = None  # your answer: (DSC, IoU)
+
+check("ex-train-overlap", overlap)
+
+# %% [markdown]
+# :::{exercise} ★ Half of the learning rate
 # :label: ex-train-half
-# After which part of the training has the learning rate of {eq}`eq-poly` fallen to half? Give it as a number between 0
-# and 1.
+# After which part of the training has the learning rate of {eq}`eq-poly` fallen to
+# half? Give it as a number between 0 and 1.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Solve $(1 - x)^{0.9} = \tfrac12$.
 # :::
 #
 # :::{solution} ex-train-half
 # :class: dropdown
-# $(1-x)^{0.9} = \tfrac12$ gives $x = 1 - 2^{-1/0.9} \approx 0.537$. With power 1 it would be 0.5: the difference is
-# small, as the figure shows.
+# $(1-x)^{0.9} = \tfrac12$ gives $x = 1 - 2^{-1/0.9} \approx 0.537$. With power 1 it
+# would be 0.5: the difference is small, as the figure shows.
+#
+# ```python
+# half = 1 - 2 ** (-1 / 0.9)
+# ```
 # :::
 
 # %%
 half = None  # your answer
 
-# %%
-falls = np.array([learning_rate(k, 10_000, recipe["paper"].optim) for k in range(10_000)])
-right = (falls > falls[0] / 2).mean()
-print("Replace None by your answer." if half is None else "Right." if abs(half - right) < 0.002 else "Not yet.")
+check("ex-train-half", half)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ Nothing there
 # :label: ex-train-empty
-# A CT slice shows no tumour, and the network says so with certainty: $p_i = 0$ everywhere. What is the Dice part of
-# {eq}`eq-loss`? What would it be without $\epsilon$? And what if the network is 1% sure everywhere in a 64 × 64 slice?
+# A CT slice of 64 × 64 pixels shows no tumour, and the network says so with certainty:
+# $p_i = 0$ everywhere. What is the Dice part of {eq}`eq-loss`? What would it be without
+# $\epsilon$? And what is it if the network is 1% sure everywhere?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Without a tumour $\sum y_i = 0$: what is left of the fraction in both cases?
 # :::
 #
 # :::{solution} ex-train-empty
 # :class: dropdown
-# $1 - \epsilon/\epsilon = 0$: nothing to find, nothing found, no loss. Without $\epsilon$ it would be 0/0, and one
-# such slice would turn all the weights into NaN. At 1% everywhere $\sum p_i = 40.96$, and the Dice part is $1 -
-# 10^{-5}/40.96$, almost 1: Dice is a hard judge of empty slices.
+# $1 - \epsilon/\epsilon = 0$: nothing to find, nothing found, no loss. Without
+# $\epsilon$ it would be 0/0, and one such slice would turn all the weights into NaN. At
+# 1% everywhere $\sum p_i = 40.96$, and the Dice part is $1 - 10^{-5}/40.96$, almost 1:
+# Dice is a hard judge of empty slices.
+#
+# ```python
+# dice = (0, 1 - 1e-5 / 40.96)
+# ```
 # :::
 
 # %%
-dice_if_certain, dice_if_one_percent = None, None  # your answers
+dice = None  # your answer: (if certain, if 1% sure everywhere)
 
-# %%
-empty = torch.zeros(1, 64, 64, dtype=torch.long)
-
-
-def dice_part(p):
-    """The Dice part of the package's loss where every pixel has foreground probability p and the truth is empty."""
-    logits = torch.stack([torch.full((64, 64), 1 - p), torch.full((64, 64), p)]).clamp_min(1e-30).log()[None]
-    return (DiceCrossEntropy()(logits, empty) - F.cross_entropy(logits, empty)).item()
-
-
-mine = (dice_if_certain, dice_if_one_percent)
-right = (dice_part(0.0), dice_part(0.01))
-close = None not in mine and max(abs(a - b) for a, b in zip(mine, right, strict=True)) < 1e-3
-print("Replace None by your answers." if None in mine else "Right." if close else "Not yet.")
+check("ex-train-empty", dice)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ One case went wrong
 # :label: ex-train-miou
-# A paper reports a mean DSC of 0.90 over ten cases and says that nine of them have a DSC of 0.99. What is the mean IoU?
-# And what would {eq}`eq-iou-dsc` have given for the means?
+# A paper reports a mean DSC of 0.90 over ten cases and says that nine of them have a
+# DSC of 0.99. What is the mean IoU? And what would {eq}`eq-iou-dsc` have given for the
+# means?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# First the DSC of the tenth case, then the IoU of each.
 # :::
 #
 # :::{solution} ex-train-miou
 # :class: dropdown
-# The tenth case has $10\cdot0.90 - 9\cdot0.99 = 0.09$. So the mean IoU is $\tfrac1{10}(9\cdot\tfrac{0.99}{1.01} +
-# \tfrac{0.09}{1.91}) \approx 0.887$, where the formula gives $0.9/1.1 \approx 0.818$. A mean IoU well above the
+# The tenth case has $10\cdot0.90 - 9\cdot0.99 = 0.09$. So the mean IoU is
+# $\tfrac1{10}(9\cdot\tfrac{0.99}{1.01} + \tfrac{0.09}{1.91}) \approx
+# 0.887$, where the formula gives $0.9/1.1 \approx 0.818$. A mean IoU well above the
 # formula says that a few cases went badly wrong.
+#
+# ```python
+# mean_iou = (9 * 0.99 / 1.01 + 0.09 / 1.91) / 10
+# ```
 # :::
 
 # %%
 mean_iou = None  # your answer
 
-# %%
-ten = np.array([0.99] * 9 + [0.09])
-right = (ten / (2 - ten)).mean()
-print("Replace None by your answer." if mean_iou is None else "Right." if abs(mean_iou - right) < 2e-3 else "Not yet.")
+check("ex-train-miou", mean_iou)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: your own recipe
+# :label: ex-train-open
+# Change one setting of the recipe `smoke`: the loss, the augmentation, the learning
+# rate, the number of images. Write down beforehand what you expect and how large the
+# effect should be, train both recipes with three seeds each, and report what came out,
+# also if it is nothing.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `lightm train --list` shows the recipes; copy one to a file, change it, and train it
+# with `lightm train mine.toml train.seed=1` and so on.
+# :::
+#
+# :::{solution} ex-train-open
+# :class: dropdown
+# A good report has the prediction, both recipes, all six numbers and not only the
+# means, the spread between seeds, and one sentence that the numbers allow. The spread
+# is often larger than the effect; that is a finding.
+# :::
 
 # %% [markdown]
 # ## What to remember

@@ -520,47 +520,128 @@ for difference in not_as_paper(record, 2):
 # %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ Half the interval
 # :label: ex-real-halve
-# How many test cases would one need to make the interval of the mean half as wide, if the new cases are like these?
+# By which factor must the number of test cases grow to make the interval of the mean
+# half as wide, if the new cases are like the old ones?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# The width is proportional to $1/\sqrt n$.
 # :::
 #
 # :::{solution} ex-real-halve
 # :class: dropdown
-# The width falls with the square root of the number of cases, so four times as many: `4 * len(dsc)`.
+# The width falls with the square root of the number of cases, so four times as many are
+# needed.
+#
+# ```python
+# factor = 4
+# ```
 # :::
 
 # %%
-needed = None  # your answer, a number of cases
+factor = None  # your answer
 
-# %%
-rng = np.random.default_rng(1)
-wide, narrow = (np.diff(mean_interval(x)[1:])[0] for x in (dsc, rng.choice(dsc, size=int(needed or len(dsc)))))
-close = needed is not None and 3 * len(dsc) < needed < 5.5 * len(dsc)
-print("Replace None by your answer." if needed is None else f"Right: {narrow / wide:.1f}." if close else "Not yet.")
+check("ex-real-halve", factor)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★ Mean or median
+# :label: ex-real-outlier
+# Nineteen of twenty test cases have a DSC of 0.96, one has 0.10. What are the mean and
+# the median? Which of the two should a paper print?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Sort the twenty numbers.
+# :::
+#
+# :::{solution} ex-real-outlier
+# :class: dropdown
+# The mean is $(19 \cdot 0.96 + 0.10)/20 = 0.917$, the median 0.96. Both: the mean alone
+# suggests that all cases are a little worse, the median that none failed. Best is to
+# show the cases.
+#
+# ```python
+# middle = (0.917, 0.96)
+# ```
+# :::
+
+# %%
+middle = None  # your answer: (mean, median)
+
+check("ex-real-outlier", middle)
+
+# %% [markdown]
+# :::{exercise} ★★ An interval for the worst case
+# :label: ex-real-minimum
+# The bootstrap of this chapter, with `statistic=np.min`, gives an interval for the
+# *worst* case. Try it. Why should nobody print it? Answer `"too wide"`,
+# `"never below the sample"` or `"wrong seed"`.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Which is the lowest score that a resample can hold?
+# :::
+#
+# :::{solution} ex-real-minimum
+# :class: dropdown
+# No resample can be worse than the worst case that we happened to have, so the interval
+# ends there, while the next patient may well be worse. The bootstrap is for statistics
+# to which every case contributes a little.
+#
+# ```python
+# reason = "never below the sample"
+# ```
+# :::
+
+# %%
+reason = None  # your answer
+
+check("ex-real-minimum", reason)
+
+# %% [markdown]
+# :::{exercise} ★★★ Two hospitals, or chance?
 # :label: ex-real-permute
-# Is the difference between the two hospitals more than chance? Write a *permutation test*: exchange the hospitals of
-# the cases at random, many times, and return how often the absolute difference of the two mean DSCs is at least as
-# large as the measured one.
+# Is the difference between the two hospitals more than chance? Write a *permutation
+# test*: exchange the hospitals of the cases at random, many times, and return how often
+# the absolute difference of the two mean DSCs is at least as large as the measured one.
+# `dsc` is an array of scores, `hospital` one of the names Montgomery and Shenzhen.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# If the hospital doesn't matter, every assignment is as likely as the real one:
+# `rng.permutation(hospital)` makes another.
 # :::
 #
 # :::{solution} ex-real-permute
 # :class: dropdown
-# If the hospital doesn't matter, every assignment is as likely as the real one.
+# A small value says that the hospitals differ *for this network*. It doesn't say why:
+# machine, patients and the people who drew the masks changed together.
 #
 # ```python
 # def chance(dsc, hospital, draws=2000, seed=0):
 #     rng = np.random.default_rng(seed)
-#     def difference(names):
-#         return abs(dsc[names == "Montgomery"].mean() - dsc[names == "Shenzhen"].mean())
-#     return np.mean([difference(rng.permutation(hospital)) >= difference(hospital) for _ in range(draws)])
-# ```
 #
-# A small value says that the hospitals differ *for this network*. It doesn't say why: machine, patients and the people
-# who drew the masks changed together.
+#     def difference(names):
+#         a, b = (dsc[names == name].mean() for name in ("Montgomery", "Shenzhen"))
+#         return abs(a - b)
+#
+#     measured = difference(hospital)
+#     shuffled = [difference(rng.permutation(hospital)) for _ in range(draws)]
+#     return np.mean(np.array(shuffled) >= measured)
+# ```
 # :::
 
 
@@ -569,33 +650,30 @@ def chance(dsc, hospital):
     return None  # your test: a number from 0 to 1
 
 
-# %%
-toy = np.array([0.75] * 5 + [0.5] * 5)
-separate, mixed = np.array(["Montgomery"] * 5 + ["Shenzhen"] * 5), np.array(["Montgomery", "Shenzhen"] * 5)
-answers = chance(toy, separate), chance(toy, mixed)  # by counting: 2 of 252, and all
-right = None not in answers and answers[0] < 0.03 and answers[1] > 0.9
-print("Replace None by your test." if None in answers else "Right." if right else "Not yet.")
+check("ex-real-permute", chance)
 
 # %% [markdown]
-# :::{exercise}
-# :label: ex-real-minimum
-# `bootstrap(dsc, statistic=np.min).confidence_interval` gives an interval for the *worst* case. Run it. Why should nobody print it? Set
-# `reason` to `"too wide"`, `"never below the sample"` or `"wrong seed"`.
+# :::{exercise} ★★★ Open: is it good enough?
+# :label: ex-real-open
+# A radiologist wants to use the masks to measure the size of hearts, and asks whether
+# this network is good enough. Which number of this chapter comes nearest to an answer,
+# and what is missing? Design the study that would answer: which cases, which measure,
+# compared with whom, and which result would be a no.
 # :::
 #
-# :::{solution} ex-real-minimum
+# :::{hint}
 # :class: dropdown
-# No resample can be worse than the worst case that we happened to have, so the interval ends there, while the next
-# patient may well be worse. The bootstrap is for statistics to which every case contributes a little. The reason is
-# `"never below the sample"`.
+# DSC over two large lungs hardly feels the few pixels along the heart. What is the
+# measurement made of?
 # :::
-
-# %%
-reason = None  # your answer
-
-# %%
-assert bootstrap(dsc, statistic=np.min).bootstrap_distribution.min() >= dsc.min()
-print("Replace None." if reason is None else "Right." if reason == "never below the sample" else "Not yet.")
+#
+# :::{solution} ex-real-open
+# :class: dropdown
+# A good answer measures the quantity that is used (the width of the heart's shadow) and
+# not only DSC, compares with the disagreement of two radiologists, takes cases from the
+# hospital where it would be used, sick ones included, and fixes the threshold
+# beforehand.
+# :::
 
 # %% [markdown]
 # ## What to remember

@@ -31,7 +31,6 @@ from lightm.counting import count
 from lightm.models import build_model, list_models
 from lightm.models.mixers import Conv3, SelfAttention
 from lightm.models.rvm import RVMLayer
-from lightm.models.vss import VSSModule
 from lightm.training.config import config_from_dict
 from lightm.training.record import list_records
 from lightm.training.trainer import Trainer
@@ -748,18 +747,34 @@ if not volumes:
 # With `profile = "paper"` the same cells train the full networks on LiTS, with the settings of the paper's Section 3. On
 # one GPU that takes many days. `lightm train` does it run by run, and what it writes can be compared by the functions
 # above.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ Two other mixers
 # :label: ex-ablation-mixers
-# How many parameters has each mixer for $C$ channels in $d$ dimensions: `Conv3`, `SelfAttention`? (Neither has a bias.) From
-# that: by what factor has the convolution more than attention in 3D?
+# How many parameters has each mixer for $C$ channels in $d$ dimensions: `Conv3`,
+# `SelfAttention`? Neither has a bias. From that: how many times as many as attention
+# has the convolution in 3D?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# A filter of side 3 in $d$ dimensions, from every channel to every channel; four linear
+# maps.
 # :::
 #
 # :::{solution} ex-ablation-mixers
 # :class: dropdown
-# `Conv3` has $3^d C^2$. Attention has four maps, for query, key, value and output: $4 C^2$. In 3D the ratio is 27/4.
+# `Conv3` has $3^d C^2$. Attention has four maps, for query, key, value and output:
+# $4 C^2$. In 3D the ratio is 27/4.
 #
 # ```python
 # def mixer_parameters(C, d):
@@ -770,102 +785,115 @@ if not volumes:
 
 # %%
 def mixer_parameters(C, d):
-    return None, None  # your formulas: (Conv3, SelfAttention)
+    return None  # your formulas: (Conv3, SelfAttention)
 
 
-# %%
-sizes = [(16, 2), (64, 2), (64, 3)]
-right = [tuple(sum(p.numel() for p in m.parameters()) for m in (Conv3(C, d), SelfAttention(C))) for C, d in sizes]
-mine = [mixer_parameters(C, d) for C, d in sizes]
-print("Replace None by your formulas." if mine[0] == (None, None) else "Right." if mine == right else "Not yet.")
+check("ex-ablation-mixers", mixer_parameters)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★ A volume twice as large
 # :label: ex-ablation-double
-# Someone doubles the side of a 3D image. By what factor grow the operations of the VSS module's scan, and those of
-# attention's two products?
+# Someone doubles the side of a 3D image. By which factors do the operations of the VSS
+# module's scan grow, and those of attention's two products?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# How many more tokens are there? The scan is linear in them.
 # :::
 #
 # :::{solution} ex-ablation-double
 # :class: dropdown
-# There are $2^3 = 8$ times as many tokens. The scan is linear in them: 8. Attention compares all pairs: $8^2 = 64$.
-# `factors = (8, 64)`.
+# There are $2^3 = 8$ times as many tokens. The scan is linear in them: 8. Attention
+# compares all pairs: $8^2 = 64$.
+#
+# ```python
+# factors = (8, 64)
+# ```
 # :::
 
 # %%
-factors = (None, None)  # your answer: (scan, attention)
+factors = None  # your answer: (scan, attention)
 
-# %%
-if None in factors:
-    print("Replace None by your answer.")
-else:
-
-    class OnGrid(torch.nn.Module):
-        """A mixer with its image size built in, so that it can be counted."""
-
-        def __init__(self, mixer, side):
-            super().__init__()
-            self.mixer, self.grid = mixer, (side,) * 3
-
-        def forward(self, x):
-            return self.mixer(x.flatten(2).transpose(1, 2), self.grid)
-
-    def products(mixer, side, linear):
-        """MACs of the scan, or of everything but the linear maps of attention."""
-        operations = count(OnGrid(mixer, side), (16, side, side, side)).by_operation
-        return operations["scan"] if linear else operations["matmul"] - 4 * 16**2 * side**3
-
-    scan = products(VSSModule(16, 3), 8, True) / products(VSSModule(16, 3), 4, True)
-    attention = products(SelfAttention(16), 8, False) / products(SelfAttention(16), 4, False)
-    print("Right." if tuple(factors) == (scan, attention) else "Not yet.")
+check("ex-ablation-double", factors)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ Better on every case
 # :label: ex-ablation-cases
-# A reviewer has tested two systems on $n$ cases, and one is better on *every* case. What is the smallest p-value
-# that flipping signs can give? How many cases are needed to get below 0.05?
+# A reviewer has tested two systems on $n$ cases, and one is better on *every* case. How
+# many cases are needed for the p-value of flipping signs to get below 0.05?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Which of the $2^n$ choices of signs are as far from zero as the measured one?
 # :::
 #
 # :::{solution} ex-ablation-cases
 # :class: dropdown
-# Only two of the $2^n$ choices of signs are as far from zero, all plus and all minus: $p = 2/2^n$. Five cases give
-# 0.0625, six give 0.031. `cases_needed = 6`.
+# Only two of the $2^n$ choices are as far from zero, all plus and all minus:
+# $p = 2/2^n$. Five cases give 0.0625, six give 0.031.
+#
+# ```python
+# cases_needed = 6
+# ```
 # :::
 
 # %%
 cases_needed = None  # your answer
 
-# %%
-if cases_needed is None:
-    print("Replace None by your answer.")
-else:
-    enough, fewer = (sign_flips([0.01] * max(n, 2)).pvalue for n in (cases_needed, cases_needed - 1))
-    print("Right." if enough < 0.05 <= fewer else f"Not yet: {cases_needed} cases give p = {enough:.3f}.")
+check("ex-ablation-cases", cases_needed)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ A row seen before
 # :label: ex-ablation-row
-# Compare the six accuracies that Table 3 prints for VSSM→Conv3 with the rows of Table 1. What do you notice, and
-# which innocent explanations can you think of?
+# Compare the six accuracies that Table 3 prints for VSSM→Conv3,
+# `TABLES[3]["VSSM→Conv3", column]` for the columns in `TABLES[3].accuracy`, with the
+# rows of Table 1. Which row is it like? Which innocent explanations can you think of?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `TABLES[1].rows` has the names of the rows; count the columns that agree.
 # :::
 #
 # :::{solution} ex-ablation-row
 # :class: dropdown
-# They are those of SegResNet, digit for digit: `twin = "SegResNet"`. One can think of a slip in assembling the tables, or of
-# SegResNet having been taken for the convolutional variant. The counts of parameters agree too, those of operations
-# don't. Only the authors can say.
+# They are those of SegResNet, digit for digit. One can think of a slip in assembling
+# the tables, or of SegResNet having been taken for the convolutional variant. The
+# counts of parameters agree too, those of operations don't. Only the authors can say.
+#
+# ```python
+# twin = "SegResNet"
+# ```
 # :::
 
 # %%
 twin = None  # your answer: the name of a row of Table 1
 
-# %%
-if twin is None:
-    print("Replace None by your answer. Rows of Table 1:", ", ".join(TABLES[1].rows))
-else:
-    columns = TABLES[3].accuracy
-    same = [TABLES[1][twin, c] == TABLES[3]["VSSM→Conv3", c] for c in columns]
-    print("Right." if all(same) else f"Not yet: {sum(same)} of {len(columns)} agree.")
+check("ex-ablation-row", twin)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: the ablation that is missing
+# :label: ex-ablation-open
+# Table 3 takes away one part at a time. Propose an ablation that it lacks and that
+# would tell more about why the network works. Write its recipe, count what it costs,
+# say how many seeds you need for the difference that you would call important, and run
+# as much of it as your machine allows.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Take two parts away together; keep the parameters equal; or replace the scan by
+# something that can't see far.
+# :::
+#
+# :::{solution} ex-ablation-open
+# :class: dropdown
+# A good answer states the question as a comparison of two systems, keeps everything
+# else equal (parameters, steps, data), uses `detectable_difference` to choose the
+# number of runs, and says what either outcome would mean.
+# :::
 
 # %% [markdown]
 # ## What to remember

@@ -792,84 +792,162 @@ axes[0].legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# ## Exercises
+# ## Try it live
 #
-# :::{exercise}
-# :label: ex-counting-thop
-# A module has an `nn.Linear(16, 4, bias=False)` that is registered under three different parents, and is called once
-# on ten tokens. What does thop report, what is the truth? Fill in four numbers: thop's parameters and MACs, the true
-# parameters and MACs.
-# :::
-#
-# :::{solution} ex-counting-thop
-# :class: dropdown
-# The layer has $16 \cdot 4 = 64$ parameters and $10 \cdot 64 = 640$ MACs: the truth. With $k = 3$ names thop reports
-# $3 \cdot 64 = 192$ parameters and $3^2 \cdot 640 = 5760$ MACs: `mine = (192, 5760, 64, 640)`.
-# :::
+# In a running notebook, the same polynomials with sliders that Python answers: every
+# setting of the network, and the cost of every stage.
 
 # %%
-mine = None  # your answer: (thop's parameters, thop's MACs, true parameters, true MACs)
+from lightm_book.live import explore_counts
 
-
-# %%
-class Thrice(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(16, 4, bias=False)
-        self.a, self.b = nn.ModuleList([self.layer]), nn.ModuleList([self.layer])
-
-    def forward(self, x):
-        return self.layer(x)
-
-
-thop, truth = thop_count(Thrice(), (10, 16)), count(Thrice(), (10, 16))
-right = (thop.params, thop.macs, truth.params, truth.macs)
-print("Replace None by your answer." if mine is None else "Right." if mine == right else "Not yet.")
+explore_counts()
 
 # %% [markdown]
-# :::{exercise}
+# ## Exercises
+#
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ The work of one scan
+# :label: ex-counting-scan
+# How many multiply-accumulates does the scan of one image take with 64 inner channels,
+# 16 states and 4096 tokens, the skip $D\,u$ included? Count them first, then call
+# `lightm.counting.scan_macs`.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Four per state (the decay, the input, the state's update, the read-out), one for
+# $\Delta u$, one for the skip.
+# :::
+#
+# :::{solution} ex-counting-scan
+# :class: dropdown
+# $64 \cdot 4096 \cdot (4 \cdot 16 + 2) = 17{,}301{,}504$.
+#
+# ```python
+# macs = 64 * 4096 * (4 * 16 + 2)
+# ```
+# :::
+
+# %%
+macs = None  # your answer
+
+check("ex-counting-scan", macs)
+
+# %% [markdown]
+# :::{exercise} ★ Another batch
 # :label: ex-counting-batch
-# Table 2 prints 748.96 GFLOPs for SegResNet. Had the batch been 8 images, and all else the same, which
-# number would stand there? Would LightM-UNet's advantage over SegResNet be another?
+# Table 2 prints 748.96 GFLOPs for SegResNet. Had the batch been 8 images, and all else
+# the same, which number would stand there? Would LightM-UNet's advantage over SegResNet
+# be another?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# The printed number is for 12 images.
 # :::
 #
 # :::{solution} ex-counting-batch
 # :class: dropdown
-# $748.96 \cdot 8 / 12 = 499.31$. All rows of the table would shrink by the same factor, so every quotient would stay:
-# the batch makes the numbers large, not the comparison wrong. What changes the comparison is that thop misses the
-# operations of one network and counts those of another several times.
+# $748.96 \cdot 8 / 12 = 499.31$. All rows of the table would shrink by the same factor,
+# so every quotient would stay: the batch makes the numbers large, not the comparison
+# wrong. What changes the comparison is that thop misses the operations of one network
+# and counts those of another several times.
+#
+# ```python
+# gflops = 748.96 * 8 / 12
+# ```
 # :::
 
 # %%
 gflops = None  # your answer, two decimals
 
-# %%
-expected = counted[2, "SegResNet"]["thop_macs"] * 8 / 1e9
-print("Replace None by your answer." if gflops is None else "Right." if abs(gflops - expected) < 0.011 else "Not yet.")
+check("ex-counting-batch", gflops)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ Three names, one layer
+# :label: ex-counting-thop
+# A module has an `nn.Linear(16, 4, bias=False)` that is registered under three
+# different parents, and is called once on ten tokens. What does thop report, what is
+# the truth?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# thop adds a counter to a layer each time it meets it, and reads all of a layer's
+# counters each time, too.
+# :::
+#
+# :::{solution} ex-counting-thop
+# :class: dropdown
+# The layer has $16 \cdot 4 = 64$ parameters and $10 \cdot 64 = 640$ MACs: the truth.
+# With $k = 3$ names thop reports $3 \cdot 64 = 192$ parameters and
+# $3^2 \cdot 640 = 5760$ MACs.
+#
+# ```python
+# four = (192, 5760, 64, 640)
+# ```
+# :::
+
+# %%
+four = None  # your answer: (thop's parameters, thop's MACs, true ones, true MACs)
+
+check("ex-counting-thop", four)
+
+# %% [markdown]
+# :::{exercise} ★★ A network on a budget
 # :label: ex-counting-budget
-# With the explorer: find a 2D network at 512 × 512 with at most 500,000 parameters, expansion 2, 16 states, and
-# encoder blocks 2 and 3 of two layers each, as wide as you can, in steps of 4. The bottleneck may have one layer only.
+# With the explorer: find a 2D network at 512 × 512 with at most 500,000 parameters,
+# expansion 2, 16 states, and encoder blocks 2 and 3 of two layers each, as wide as you
+# can, in steps of 4. The bottleneck may have one layer only.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Most parameters are in the bottleneck, so give up layers there. Names that `Knobs`
+# isn't given keep the values of the paper.
 # :::
 #
 # :::{solution} ex-counting-budget
 # :class: dropdown
-# With `bottleneck=1` the width 20 has 422,112 parameters and the width 24 too many: `answer = Knobs(width=20,
-# bottleneck=1)`. With four layers in the bottleneck one has to go down to 12.
+# With one layer in the bottleneck the width 20 has 422,112 parameters and the width 24
+# too many. With four layers one has to go down to 12.
+#
+# ```python
+# network = Knobs(width=20, bottleneck=1)
+# ```
 # :::
 
 # %%
-answer = None  # your answer, e.g. Knobs(width=16, bottleneck=2)
+network = None  # your answer, e.g. Knobs(width=16, bottleneck=2)
 
-# %%
-if answer is None:
-    print("Replace None by your answer.")
-else:
-    params, _ = totals(answer)
-    wider = totals(Knobs(width=answer.width + 4, bottleneck=1))[0]
-    print(f"{params:,} parameters:", "right." if params <= 500_000 < wider else "not yet.")
+check("ex-counting-budget", network)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: count another paper
+# :label: ex-counting-open
+# Choose a table of costs in a paper that you know and that has code. Which tool
+# counted, which operations does it see, for which input and batch? Try to reproduce one
+# row to the last digit. Then count each thing once. What would you ask the authors?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# First the parameters: they don't depend on the input. If they agree, the network is
+# the same, and only the counting of operations is open.
+# :::
+#
+# :::{solution} ex-counting-open
+# :class: dropdown
+# A good answer names the convention (MACs or operations, batch, size), shows the search
+# and not only its success, says what could not be reproduced without blaming anybody
+# for it, and asks a question that the authors can answer in a line.
+# :::
 
 # %% [markdown]
 # ## What to remember

@@ -652,50 +652,141 @@ assert not any(
 # %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ Two filters in a row
 # :label: ex-code-receptive
-# Two causal convolutions of width 4 in a row, row-major order. How many tokens can a token in the middle of the image
-# see, itself included?
+# Two causal convolutions of width 4 follow one another, in row-major order. How many
+# tokens can a token in the middle of the image see, itself included?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# How many tokens of the past does each add?
 # :::
 #
 # :::{solution} ex-code-receptive
 # :class: dropdown
 # Each adds three tokens of the past: $1 + 3 + 3 = 7$.
+#
+# ```python
+# tokens_seen = 7
+# ```
 # :::
 
 # %%
 tokens_seen = None  # your answer
 
-# %%
-if tokens_seen is None:
-    print("Replace None by your answer.")
-else:
-    conv = convs["released: causal"]
-    twice = seen_by(lambda x, grid: conv(conv(x, grid), grid), 24).sum().item()
-    print("Right." if tokens_seen == twice else "Not yet: how far back does each convolution reach?")
+check("ex-code-receptive", tokens_seen)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★ Of nine neighbours
+# :label: ex-code-neighbours
+# A spatial 3 × 3 filter sees nine pixels. How many of these nine does one causal filter
+# of width 4 see, for a pixel in the middle of the image?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# It sees the pixel and the three before it in its row.
+# :::
+#
+# :::{solution} ex-code-neighbours
+# :class: dropdown
+# Two: the pixel and the one to its left. The other two tokens lie further left, outside
+# of the nine; above, below and to the right it sees nothing.
+#
+# ```python
+# neighbours = 2
+# ```
+# :::
+
+# %%
+neighbours = None  # your answer
+
+check("ex-code-neighbours", neighbours)
+
+# %% [markdown]
+# :::{exercise} ★★ One LayerNorm for two
 # :label: ex-code-norm
-# A LayerNorm over $C$ channels has $2C$ parameters. How many does the upload save with one for two in each layer that
-# works on 256 channels (the bottleneck), in all eight of them together?
+# A LayerNorm over $C$ channels has $2C$ parameters. The upload has one LayerNorm in a
+# layer where the text has two. How many parameters does that save in the bottleneck,
+# eight layers with 256 channels, in all?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# One norm for each of the eight layers.
 # :::
 #
 # :::{solution} ex-code-norm
 # :class: dropdown
 # $8 \cdot 2 \cdot 256 = 4096$.
+#
+# ```python
+# saved = 8 * 2 * 256
+# ```
 # :::
 
 # %%
 saved = None  # your answer
 
+check("ex-code-norm", saved)
+
+# %% [markdown]
+# :::{exercise} ★★ More layers, more reading
+# :label: ex-code-tokens
+# The released network has 3, 5, 5 and 8 layers where the text has 1, 2, 2 and 4, on the
+# same grids. By which factor do its scans read more tokens for an image of 512 × 512?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Weight the layers of each stage with its pixels: 512², 256², 128² and 64².
+# :::
+#
+# :::{solution} ex-code-tokens
+# :class: dropdown
+# In units of 64²: $3 \cdot 64 + 5 \cdot 16 + 5 \cdot 4 + 8 = 300$ against
+# $64 + 2 \cdot 16 + 2 \cdot 4 + 4 = 108$, a factor of 2.78. The number of layers grows
+# by 21/9 = 2.33 only: those at the top count most.
+#
+# ```python
+# factor = (3 * 64 + 5 * 16 + 5 * 4 + 8) / (64 + 2 * 16 + 2 * 4 + 4)
+# ```
+# :::
+
 # %%
-if saved is None:
-    print("Replace None by your answer.")
-else:
-    bottleneck = [m for m in deep_net.bottleneck.layers]
-    truth = sum(p.numel() for m in bottleneck for p in m.norm_out.parameters())
-    print("Right." if saved == truth else "Not yet.")
+factor = None  # your answer
+
+check("ex-code-tokens", factor)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: two descriptions of one network
+# :label: ex-code-open
+# Take a paper with code that you have used yourself, and compare text and program as
+# this chapter does: layer by layer, in the same words. List what is only in one of
+# them. For each difference, estimate what it costs or changes before you run anything.
+# Then choose one and test it.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `lightm_book.show.steps.steps` lists what any PyTorch module does on the meta device;
+# `diff` compares two lists.
+# :::
+#
+# :::{solution} ex-code-open
+# :class: dropdown
+# A good answer has a table of differences with the place in text and program, separates
+# slips of the text from choices that it merely doesn't mention, and reports the one
+# test with its spread. It writes to the authors before it writes about them.
+# :::
 
 # %% [markdown]
 # ## What to remember

@@ -934,24 +934,100 @@ for name, shape in {
 # atomic additions, so that gradients are the same bits in every run. Its correctness is tested on the CPU in Triton's
 # interpreter. A record of its speed on a GPU beside mamba_ssm's kernel is still to come; `lightm-book bench scan --device
 # cuda --peers` on a machine that has one makes it.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ What has to move
+# :label: ex-fast-bytes
+# The forward scan reads $u$ and $\Delta$ and writes $y$, each with $D = 64$ channels
+# and $L = 65{,}536$ tokens in float32. How many bytes is that? ($B$ and $C$ are shared
+# by the channels; leave them out.)
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Three arrays, four bytes per element.
+# :::
+#
+# :::{solution} ex-fast-bytes
+# :class: dropdown
+# $3 \cdot 64 \cdot 65{,}536 \cdot 4 = 50{,}331{,}648$ bytes. The states are not among
+# them: a compiled scan keeps them in registers.
+#
+# ```python
+# moved = 3 * 64 * 65536 * 4
+# ```
+# :::
+
+# %%
+moved = None  # your answer
+
+check("ex-fast-bytes", moved)
+
+# %% [markdown]
+# :::{exercise} ★ What stays slow
+# :label: ex-fast-amdahl
+# In some network the scan takes nine tenths of a training step. Somebody makes the scan
+# 150 times as fast. By what factor does the step become faster?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# How much of the step's time is left?
+# :::
+#
+# :::{solution} ex-fast-amdahl
+# :class: dropdown
+# What is left of the step is $0.1 + 0.9 / 150$, and the factor is its inverse: less
+# than ten, whatever happens to the scan. This is Amdahl's law.
+#
+# ```python
+# speedup = 1 / (0.1 + 0.9 / 150)
+# ```
+# :::
+
+# %%
+speedup = None  # your answer
+
+check("ex-fast-amdahl", speedup)
+
+# %% [markdown]
+# :::{exercise} ★★ Fewer states
 # :label: ex-fast-states
-# With fewer states a channel there are fewer exponentials, but as many bytes of $u$, $\Delta$ and $y$. For which $N$ is
-# the forward pass on the records' machine limited by memory rather than by computing? Give the largest such $N$ (0 if
-# there is none), for $D = 64$.
+# With fewer states per channel there are fewer exponentials, but as many bytes of $u$,
+# $\Delta$ and $y$. For which $N$ is the forward pass on the records' machine limited by
+# memory rather than by computing? Give the largest such $N$ (0 if there is none), for
+# $D = 64$.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `scan_counts(Shape(1, 64, 65536, N), False)` has bytes, exponentials and operations;
+# `recorded` what the machine does of each in a second.
 # :::
 #
 # :::{solution} ex-fast-states
 # :class: dropdown
-# Compare the two times for $N = 1, 2, \dots$:
+# Compare the two times for $N = 1, 2, \dots$
 #
 # ```python
+# shapes = list_bench(ROOT / "results/bench")["scan-cpu-shapes"]
+# rates = Machine(**shapes["machine"])
+#
+#
 # def limited_by_memory(N):
 #     c = scan_counts(Shape(1, 64, 65536, N), False)
-#     return c.bytes / recorded.bytes > c.exponentials / recorded.exponentials + c.operations / recorded.operations
+#     computing = c.exponentials / rates.exponentials + c.operations / rates.operations
+#     return c.bytes / rates.bytes > computing
+#
 #
 # largest_n = max([N for N in range(1, 17) if limited_by_memory(N)], default=0)
 # ```
@@ -960,49 +1036,27 @@ for name, shape in {
 # %%
 largest_n = None  # your answer
 
-# %%
-if largest_n is None:
-    print("Replace None by your answer.")
-else:
-    moving = {}
-    for n in range(1, 65):
-        c = scan_counts(Shape(1, 64, 65536, n), False)
-        computing = c.exponentials / recorded.exponentials + c.operations / recorded.operations
-        moving[n] = c.bytes / recorded.bytes > computing
-    right = max((n for n, memory_decides in moving.items() if memory_decides), default=0)
-    print("Right." if largest_n == right else "Not yet: compute both times of `bound` for N = 1, 2, ...")
+check("ex-fast-states", largest_n)
 
 # %% [markdown]
-# :::{exercise}
-# :label: ex-fast-amdahl
-# In some network the scan takes nine tenths of a training step. Somebody makes the scan 150 times as fast. By what
-# factor does the step become faster?
+# :::{exercise} ★★ An index per token
+# :label: ex-fast-unbind
+# `cumulative(x)` below is a running sum, written with an index per token. Write
+# `linear(x)`, which gives the same and whose backward pass writes a number of elements
+# that is linear in the length, without `cumsum`.
 # :::
 #
-# :::{solution} ex-fast-amdahl
+# :::{hint}
 # :class: dropdown
-# What is left of the step is $0.1 + 0.9 / 150$, so the factor is its inverse, `1 / (0.1 + 0.9 / 150)`: less than ten,
-# whatever happens to the scan. This is Amdahl's law.
-# :::
-
-# %%
-speedup = None  # your answer
-
-# %%
-if speedup is None:
-    print("Replace None by your answer.")
-else:
-    print("Right." if math.isclose(speedup, 1 / (0.1 + 0.9 / 150), rel_tol=1e-2) else "Not yet: what stays as it was?")
-
-# %% [markdown]
-# :::{exercise}
-# :label: ex-fast-unbind
-# `cumulative(x)` below is a running sum, written with an index a token. Write `linear(x)`, which gives the same and
-# whose backward pass writes a number of elements that is linear in the length. (No `cumsum`.)
+# The gradient of `x[t]` is as long as `x`. Which function takes a tensor apart in one
+# call?
 # :::
 #
 # :::{solution} ex-fast-unbind
 # :class: dropdown
+# `unbind` has one backward step for all tokens; an index has one for each, and each
+# writes a whole row.
+#
 # ```python
 # def linear(x):
 #     total, sums = torch.zeros(()), []
@@ -1023,27 +1077,35 @@ def cumulative(x):
     return torch.stack(sums)
 
 
+# %%
 def linear(x):
     return None  # your answer
 
 
-# %%
-def written_by(function, L):
-    x = torch.rand(L).requires_grad_()
-    return calls_of(lambda: function(x))[1].written.total()
+check("ex-fast-unbind", linear)
 
-
-x = torch.rand(50)
-if linear(x) is None:
-    print("Replace None by your answer.")
-else:
-    same = torch.allclose(linear(x), cumulative(x))
-    grows = written_by(linear, 400) / written_by(linear, 200)
-    print(
-        "Right."
-        if same and grows < 2.2
-        else f"Not yet: the same sums: {same}; twice the length writes {grows:.1f} times."
-    )
+# %% [markdown]
+# :::{exercise} ★★★ Open: find the next bottleneck
+# :label: ex-fast-open
+# Profile a training step of a small LightM-UNet on your machine
+# (`lightm-book bench step` times its parts). Write down beforehand which part you
+# expect to take most time. Then choose the largest part that isn't the scan: count its
+# bytes and operations, compare with what your machine can do, and say whether a better
+# kernel could help.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# A bound from counting is the best case; the distance from it is what a kernel could
+# gain.
+# :::
+#
+# :::{solution} ex-fast-open
+# :class: dropdown
+# A good answer has the guess, the measured shares with their spread, a count for one
+# part, and a conclusion that may well be 'nothing to gain here'. It repeats the
+# measurement, and says what else ran on the machine.
+# :::
 
 # %% [markdown]
 # ## What to remember

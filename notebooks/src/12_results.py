@@ -43,7 +43,6 @@ from lightm_book.compare.statistics import (
     LEVEL,
     detectable_difference,
     difference,
-    holm,
     mean_interval,
 )
 from lightm_book.compare.verdicts import BASE, family, standings
@@ -1015,80 +1014,159 @@ table(
 # **It doesn't show** that the paper's order is wrong, or right. A short training favours networks that learn fast, and a
 # small image those that need no long range. The scan of LightM-UNet is meant for long sequences: the reduced images have
 # few tokens. And every run shares one split and one set of test cases, from two hospitals.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ Three runs
+# :label: ex-results-interval
+# Three runs of a network have mean DSCs of 0.90, 0.92 and 0.91. What is half the width
+# of the 95% interval of their mean by Student's t? The quantile for two degrees of
+# freedom is 4.303.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# $t \cdot s / \sqrt n$ with the standard deviation $s = 0.01$.
+# :::
+#
+# :::{solution} ex-results-interval
+# :class: dropdown
+# $4.303 \cdot 0.01 / \sqrt 3 \approx 0.025$: more than twice what 1.96 would give.
+# `mean_interval` computes the same.
+#
+# ```python
+# half_width = 4.303 * 0.01 / 3**0.5
+# ```
+# :::
+
+# %%
+half_width = None  # your answer
+
+check("ex-results-interval", half_width)
+
+# %% [markdown]
+# :::{exercise} ★ How many runs?
 # :label: ex-results-runs
-# The runs of two networks spread with a standard deviation of 0.3 points each. How many runs of each does a t-test at
-# the 5% level need to find a true difference of 0.5 points in four of five experiments? Use `detectable_difference`.
+# The runs of two networks spread with a standard deviation of 0.3 points each. How many
+# runs of each does a t-test at the 5% level need to find a true difference of 0.5
+# points in four of five experiments? Use
+# `lightm_book.compare.statistics.detectable_difference`.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Try 2, 3, and so on.
 # :::
 #
 # :::{solution} ex-results-runs
 # :class: dropdown
-# `runs_needed = next(n for n in range(2, 99) if detectable_difference(0.3, n) <= 0.5)`, which is 7.
+# Seven: the first number for which the detectable difference is not above 0.5.
+#
+# ```python
+# from lightm_book.compare.statistics import detectable_difference
+#
+# runs_needed = next(n for n in range(2, 99) if detectable_difference(0.3, n) <= 0.5)
+# ```
 # :::
 
 # %%
 runs_needed = None  # your answer
 
-# %%
-enough = next(n for n in range(2, 99) if detectable_difference(0.3, n) <= 0.5)
-print("Replace None by your answer." if runs_needed is None else "Right." if runs_needed == enough else "Not yet.")
-assert enough == 7  # as the solution says
+check("ex-results-runs", runs_needed)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ Throw the pairing away
 # :label: ex-results-pairing
-# Throw the pairing away: compare the network `other` with the base as if they had been tested on *different* patients.
-# What is the standard error of the difference of the two means then, and what is it when the differences are taken
-# case by case? Write `errors(a, b)` for scores $a, b$ of $n$ cases; it returns (unpaired, paired).
+# Compare two networks as if they had been tested on *different* patients. What is the
+# standard error of the difference of the two means then, and what is it when the
+# differences are taken case by case? Write `errors(a, b)` for arrays of scores $a, b$
+# of $n$ cases; it returns (unpaired, paired).
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# The variances of independent means add up. Paired, there is only one sample: $a - b$.
 # :::
 #
 # :::{solution} ex-results-pairing
 # :class: dropdown
-# Unpaired, the variances of the two means add up: $\sqrt{(s_a^2 + s_b^2)/n}$. Paired, it is that of the differences:
+# Unpaired, it is $\sqrt{(s_a^2 + s_b^2)/n}$. Paired, it is that of the differences:
 # $s_{a-b}/\sqrt{n}$, which is smaller when the same cases are hard for both.
 #
 # ```python
 # def errors(a, b):
 #     n = len(a)
-#     return np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / n), (a - b).std(ddof=1) / np.sqrt(n)
+#     unpaired = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / n)
+#     return unpaired, (a - b).std(ddof=1) / np.sqrt(n)
 # ```
 # :::
 
 
 # %%
 def errors(a, b):
-    return None, None  # your formulas: (unpaired, paired)
+    return None  # your formulas: (unpaired, paired)
 
 
-# %%
-rng = np.random.default_rng(0)
-hard = rng.normal(0.9, 0.05, 200)
-mine = errors(hard, hard + rng.normal(0.01, 0.005, 200))
-right = None not in mine and abs(mine[0] - 0.005) < 5e-4 and abs(mine[1] - 0.00035) < 5e-5
-print("Replace None by your formulas." if None in mine else "Right." if right else "Not yet.")
+check("ex-results-pairing", errors)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ Chosen after looking
 # :label: ex-results-holm
-# A referee asks for the comparison with *one* rival only, the others were never in question. Its raw p-value is 0.02. Seven
-# other comparisons with p-values above 0.3 had been made too. May you report 0.02?
+# A referee asks for the comparison with *one* rival only, the others were never in
+# question. Its raw p-value is 0.02. Seven other comparisons with p-values above 0.3 had
+# been made too. May you report 0.02? If not, which value does Holm's correction give?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Count all comparisons that were made.
 # :::
 #
 # :::{solution} ex-results-holm
 # :class: dropdown
-# Not if it was chosen after looking: it is the smallest of eight, and Holm multiplies it by eight, 0.16. If the question
-# was fixed before the data were seen, one question was asked and 0.02 is its answer. `adjusted = 0.16`.
+# Not if it was chosen after looking: it is the smallest of eight, and Holm multiplies
+# it by eight. If the question was fixed before the data were seen, one question was
+# asked and 0.02 is its answer.
+#
+# ```python
+# adjusted = 8 * 0.02
+# ```
 # :::
 
 # %%
 adjusted = None  # your answer: the p-value after Holm's correction
 
-# %%
-truth = holm({"rival": 0.02} | {f"other {i}": 0.3 + 0.05 * i for i in range(7)})["rival"]
-print("Replace None by your answer." if adjusted is None else "Right." if abs(adjusted - truth) < 1e-9 else "Not yet.")
+check("ex-results-holm", adjusted)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: the sentence that a table allows
+# :label: ex-results-open
+# Choose a table of this chapter, or of a paper, in which one number is in bold. Write
+# the strongest sentence about the two best systems that the table allows, and the
+# sentence that people will remember from it. What would have to be added, in runs,
+# cases or tests, to turn the second into the first? What would that cost?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# How many training runs stand behind each number, and how many comparisons behind the
+# bold one?
+# :::
+#
+# :::{solution} ex-results-open
+# :class: dropdown
+# A good answer distinguishes networks from architectures, counts the comparisons,
+# computes the detectable difference for the runs that there are, and gives a price in
+# runs and hours. It is as careful with our tables as with others.
+# :::
 
 # %% [markdown]
 # ## What to remember

@@ -650,18 +650,47 @@ for record in steps:
 # %% [markdown]
 # The records of runs have seconds, too, for whole epochs with data and validation, but on machines that did other work at the
 # same time ({doc}`12_results`). They say what one has to wait for, not what is fast.
+
+# %% [markdown]
+# ## Try it live
 #
+# Choose a network, a precision and a card: what does one step take, and how many images
+# fit? The numbers are those of the record, for images of 512 × 512.
+
+# %%
+from lightm_book.live import explore_memory
+
+explore_memory()
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ What AdamW keeps
 # :label: ex-cost-adam
-# UNETR in 2D has so many parameters that they matter. How many bytes do parameters, gradients and AdamW's state of a network
-# with $P$ parameters in float32 take together? Write `fixed(P)`.
+# How many bytes do parameters, gradients and AdamW's state of a network with $P$
+# parameters in float32 take together? Write `fixed(P)`.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# AdamW keeps two averages for each parameter.
 # :::
 #
 # :::{solution} ex-cost-adam
 # :class: dropdown
-# Four numbers of four bytes for each parameter: itself, its gradient, two averages. `def fixed(P): return 16 * P`.
+# Four numbers of four bytes for each parameter: itself, its gradient, two averages.
+#
+# ```python
+# def fixed(P):
+#     return 16 * P
+# ```
 # :::
 
 
@@ -670,54 +699,118 @@ def fixed(P):
     return None  # your formula
 
 
-# %%
-row = plain[2]["unetr"].one
-truth = row.parameters + row.gradients + row.optimizer
-mine = fixed(row.gradients // 4)
-close = mine is not None and abs(mine / truth - 1) < 0.01  # buffers are no parameters
-print("Replace None by your formula." if mine is None else f"Right: {truth / GIB:.2f} GiB." if close else "Not yet.")
+check("ex-cost-adam", fixed)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★ Two measurements
+# :label: ex-cost-batch
+# A step takes 2 GiB with one image and 3.5 GiB with two. What is the largest batch for
+# which 22 GiB are enough?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Memory is a fixed part plus the same for each image.
+# :::
+#
+# :::{solution} ex-cost-batch
+# :class: dropdown
+# Each image adds 1.5 GiB, so 0.5 GiB are fixed: $(22 - 0.5)/1.5 = 14.3$, fourteen
+# images.
+#
+# ```python
+# batch = int((22 - 0.5) / 1.5)
+# ```
+# :::
+
+# %%
+batch = None  # your answer
+
+check("ex-cost-batch", batch)
+
+# %% [markdown]
+# :::{exercise} ★★ A card of 24 GB
 # :label: ex-cost-card
-# You are lent a card with 24 GB, of which 22 GiB are left for tensors. How many images of 512 × 512 does a step of
-# `lightm-unet` take at most in float32, and how many with bf16? `recorded[OURS, 2, 512, "fp32", False, False]` has a
-# method for it.
+# You are lent a card with 24 GB, of which 22 GiB are left for tensors. How many images
+# of 512 × 512 does a step of `lightm-unet` take at most in float32, and how many with
+# bf16? `recorded[OURS, 2, 512, "fp32", False, False]` has a method for it.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `.fits(22 * GIB)`, once for each precision.
 # :::
 #
 # :::{solution} ex-cost-card
 # :class: dropdown
-# `images = tuple(recorded[OURS, 2, 512, precision, False, False].fits(22 * GIB) for precision in ("fp32", "bf16"))`
+# The rows of `results/memory.json` know what one image and one more take. bf16 does not
+# double the number: only a part of what a step keeps becomes half as large.
+#
+# ```python
+# rows = read_memory(ROOT / "results/memory.json")
+# images = tuple(
+#     rows["lightm-unet", 2, 512, precision, False, False].fits(22 * 2**30)
+#     for precision in ("fp32", "bf16")
+# )
+# ```
 # :::
 
 # %%
-images = (None, None)  # your answer: (float32, bf16)
+images = None  # your answer: (float32, bf16)
 
-# %%
-truth = tuple(recorded[OURS, 2, 512, precision, False, False].fits(22 * GIB) for precision in ("fp32", "bf16"))
-print("Replace None by your answer." if None in images else f"Right: {truth}." if images == truth else "Not yet.")
+check("ex-cost-card", images)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ The price of an activation function
 # :label: ex-cost-relu
-# In the two layers at the top of this page, replace SiLU by ReLU. ReLU's derivative can be told from its *output*. What do
-# `addmm` and `relu` keep now, in bytes? Think first, then let `count_memory` check.
+# In the two layers at the top of this page, replace SiLU by ReLU. ReLU's derivative can
+# be told from its *output*. How many bytes do `addmm` and `relu` keep now, for 1000
+# tokens and 16 channels? Think first, then try `count_memory`.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Which tensors does the backward pass still need, and whose output are they?
 # :::
 #
 # :::{solution} ex-cost-relu
 # :class: dropdown
-# The first layer's output isn't needed any more: `addmm` keeps nothing of it. ReLU's output is kept once, for its own
-# derivative and for the second layer's: `kept_by = (0, 64000)`. With SiLU it was twice as much: an activation
-# function has a price in memory.
+# The first layer's output isn't needed any more: `addmm` keeps nothing of it. ReLU's
+# output is kept once, for its own derivative and for the second layer's: 64,000 bytes.
+# With SiLU it was twice as much.
+#
+# ```python
+# kept_by = (0, 1000 * 16 * 4)
+# ```
 # :::
 
 # %%
-kept_by = (None, None)  # your answer: (addmm, relu)
+kept_by = None  # your answer: (addmm, relu)
 
-# %%
-relu = count_memory(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)), (tokens, 8)).by_operation
-truth = relu.get("addmm", 0), relu.get("relu", 0)
-print("Replace None by your answer." if None in kept_by else "Right." if kept_by == truth else "Not yet.")
+check("ex-cost-relu", kept_by)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: fit it into half
+# :label: ex-cost-open
+# You may use half of the memory that `lightm-unet` takes for your images, and no more
+# than 20% longer time per step. Which of the means of this chapter would you choose:
+# smaller batch, bf16, recomputing, narrower network? Predict the memory of each by
+# counting, measure the time, and say what each may cost in accuracy and how you would
+# find out.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `count_memory` counts without a GPU. Time has to be measured on the machine in
+# question.
+# :::
+#
+# :::{solution} ex-cost-open
+# :class: dropdown
+# A good answer has a table of counted memory and measured time, notices that
+# recomputing changes no result while the others do, and doesn't call a change harmless
+# without several runs.
+# :::
 
 # %% [markdown]
 # ## What to remember
