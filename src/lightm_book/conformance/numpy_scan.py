@@ -24,7 +24,7 @@ def scan(
     softplus: bool = False,
     states: Array | None = None,
 ) -> tuple[Array, Array]:
-    """y (B, L, D) and the last state (B, D, N). states (L, B, D, N): gets the state after each token, if it is given."""
+    """y (B, L, D) and the last state (B, D, N). states (L, B, D, N), if given, gets the state after each token."""
     dt = step_sizes(delta, delta_bias, softplus)  # (B, L, D)
     h = np.zeros((len(u), *A.shape), u.dtype)  # (B, D, N)
     y = np.empty_like(u)  # (B, L, D)

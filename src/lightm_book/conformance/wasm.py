@@ -22,6 +22,11 @@ def unavailable() -> str:
     return "" if shutil.which("node") else "it needs node: install Node.js 18 or newer"
 
 
+def version() -> str:
+    """That of node, such as "node v20.11.0"."""
+    return f"node {subprocess.run([shutil.which('node'), '--version'], text=True, capture_output=True).stdout.strip()}"
+
+
 class WebAssemblyScan:
     """A node process with one scan at a time: `load`, then `run` as often as one likes, then `read`.
 
@@ -33,6 +38,10 @@ class WebAssemblyScan:
             raise LightMError(f"The WebAssembly scan can't run: {reason}.")
         command = [shutil.which("node"), str(DRIVER), str(MODULE), *(str(RUNTIME / name) for name in SCRIPTS)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def load(self, arrays: dict[str, NDArray], softplus: bool) -> None:
         """Copy the inputs of a scan into the module's memory: u (B, L, D) and so on, as in cases.SHAPES."""
