@@ -16,6 +16,10 @@ def _y(x: dict[str, NDArray], **changes: object) -> NDArray:
         return scan(**{**x, **changes})[0]
 
 
+def _tokens(x: dict[str, NDArray], first: int, end: int) -> dict[str, NDArray]:
+    return {name: value[:, first:end] if np.ndim(value) == 3 else value for name, value in x.items()}
+
+
 def _exchanged(x: dict) -> NDArray:
     return _y(x, B=x["C"], C=x["B"])
 
@@ -27,7 +31,7 @@ def _natural_base(x: dict) -> NDArray:
 def _no_carry(x: dict) -> NDArray:
     """Every chunk of 64 tokens starts from zero."""
     L = x["u"].shape[1]
-    pieces = [{k: v[:, t : t + 64] if np.ndim(v) == 3 else v for k, v in x.items()} for t in range(0, L, 64)]
+    pieces = [_tokens(x, t, t + 64) for t in range(0, L, 64)]
     return np.concatenate([_y(piece) for piece in pieces], 1)
 
 
