@@ -17,8 +17,8 @@ from torch import Tensor
 
 from lightm.errors import LightMError, suggest
 from lightm.scan import backends, selective_scan
+from lightm.scan.inputs import ScanInputs, turn
 from lightm_book.bench import serial
-from lightm_book.bench.inputs import ScanInputs, turn
 from lightm_book.bench.measure import HELPERS
 from lightm_book.conformance import numpy_scan, onnxruntime_scan, wasm
 
@@ -236,7 +236,7 @@ def _numpy(device: torch.device) -> Contender | Absent:
         return Absent(name, what, "it needs tensors of the CPU")
 
     def scan(x):
-        return torch.from_numpy(numpy_scan.scan(**_arrays(x), softplus=True)[0])
+        return torch.from_numpy(numpy_scan.scan(**_arrays(x), softplus=x.delta_softplus)[0])
 
     return Contender(name, what, scan, version=np.__version__, forward_only=True, ours=True)
 
@@ -250,12 +250,12 @@ def _onnxruntime(device: torch.device) -> Contender | Absent:
         return Absent(name, what, reason)
 
     @cache
-    def session(names, channels, states, threads):
-        return onnxruntime_scan.OnnxScan(list(names), channels, states, softplus=True, threads=threads)
+    def session(names, channels, states, softplus, threads):
+        return onnxruntime_scan.OnnxScan(list(names), channels, states, softplus, threads)
 
     def scan(x):
         arrays = _arrays(x)
-        run = session(tuple(arrays), *x.A.shape, torch.get_num_threads())
+        run = session(tuple(arrays), *x.A.shape, x.delta_softplus, torch.get_num_threads())
         return torch.from_numpy(run(arrays))
 
     return Contender(name, what, scan, version=_version("onnxruntime"), forward_only=True)
@@ -276,7 +276,7 @@ def _webassembly(device: torch.device) -> Contender | Absent:
         return started
 
     def prepare(x):
-        process().load(_arrays(x), softplus=True)
+        process().load(_arrays(x), x.delta_softplus)
         return process().run
 
     def scan(x):

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from lightm.files import whole_file
 from lightm.scan import selective_scan
+from lightm.scan.inputs import ScanInputs
 
 FILE = Path(__file__).with_name("scan.json")
 RELATIVE, ABSOLUTE = 1e-5, 1e-30
@@ -131,8 +132,8 @@ def _make(name: str) -> Case:
 def _answers(inputs: dict[str, NDArray], softplus: bool) -> dict[str, NDArray]:
     """y, last_state and the gradients, by automatic differentiation of the definition."""
     leaves = {name: torch.from_numpy(x.copy()).requires_grad_() for name, x in inputs.items() if name != "grad_y"}
-    turned = {name: x.transpose(1, 2) if x.dim() == 3 else x for name, x in leaves.items()}
-    y, state = selective_scan(**turned, delta_softplus=softplus, return_last_state=True, backend="reference")
+    turned = ScanInputs(**leaves, delta_softplus=softplus).turned()  # (B, L, X) -> (B, X, L)
+    y, state = selective_scan(*turned, return_last_state=True, backend="reference")
     y = y.transpose(1, 2)
     grads = torch.autograd.grad(y, list(leaves.values()), torch.from_numpy(inputs["grad_y"]))
     found = {"y": y, "last_state": state} | {f"grad_{name}": x for name, x in zip(leaves, grads, strict=True)}

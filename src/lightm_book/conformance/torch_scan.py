@@ -5,14 +5,15 @@ import torch
 from numpy.typing import NDArray
 
 from lightm.scan import selective_scan
+from lightm.scan.inputs import ScanInputs
 from lightm_book.conformance.cases import Case
 
 
 def results_of(case: Case, backend: str, device: str, dtype: type = np.float32) -> dict[str, NDArray]:
     """y, last_state, and grad_X for each input X, in the layout of the file; computed in `dtype`."""
     leaves = {name: torch.from_numpy(x).to(device).requires_grad_() for name, x in case.arguments(dtype).items()}
-    turned = {name: x.transpose(1, 2) if x.dim() == 3 else x for name, x in leaves.items()}  # (B, L, X) -> (B, X, L)
-    y, state = selective_scan(**turned, delta_softplus=case.softplus, return_last_state=True, backend=backend)
+    inputs = ScanInputs(**leaves, delta_softplus=case.softplus).turned()  # (B, L, X) -> (B, X, L)
+    y, state = selective_scan(*inputs, return_last_state=True, backend=backend)
     y = y.transpose(1, 2)  # (B, L, D)
     grad_y = torch.from_numpy(case.inputs["grad_y"].astype(dtype)).to(device)
     grads = torch.autograd.grad(y, list(leaves.values()), grad_y)
