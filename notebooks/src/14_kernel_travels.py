@@ -21,15 +21,12 @@ profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
 # %%
 import json
-import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-import lightm.export
-import lightm.scan
-from lightm.export import onnx_scan
+import lightm
 from lightm.scan import chunked, cpu_forward, reference
 from lightm_book import ROOT
 from lightm_book.bench.record import load_bench
@@ -44,10 +41,7 @@ from lightm_book.show.tables import table
 LONGEST = max(case.sizes["L"] for case in load_cases())
 run = check_profile(profile, {"smoke": {"longest": 8}, "paper": {"longest": LONGEST}})
 use_style()
-KERNELS, RUNTIME = (
-    Path(lightm.scan.__file__).parent,
-    Path(lightm.export.__file__).parent / "runtime",
-)
+PACKAGE = Path(lightm.__file__).parent
 
 # %% [markdown]
 # ## The definition, as a file
@@ -187,7 +181,7 @@ print(f"{cpu_forward.CHUNK} tokens at a time, {cpu_forward.TILE} states in regis
 # `x` are decays and inputs:
 
 # %%
-show_file(KERNELS / "gpu_forward.py", start="hs = tl.zeros", end="y_t = tl.sum")
+show_file(PACKAGE / "scan/gpu_forward.py", start="hs = tl.zeros", end="y_t = tl.sum")
 
 # %% [markdown]
 # ### WebAssembly
@@ -200,7 +194,7 @@ show_file(KERNELS / "gpu_forward.py", start="hs = tl.zeros", end="y_t = tl.sum")
 
 # %%
 loop = "for (int t = 0; t < T; t++, B += ld"
-show_file(RUNTIME / "scan.c", start=loop, end="store(yt, read")
+show_file(PACKAGE / "export/runtime/scan.c", start=loop, end="store(yt, read")
 
 # %% [markdown]
 # ### ONNX
@@ -214,7 +208,7 @@ show_file(RUNTIME / "scan.c", start=loop, end="store(yt, read")
 # Softplus, skip and gate are nodes around this one.
 
 # %%
-show_source(onnx_scan.selective_scan, start="def step(", end="return h, y")
+show_file(PACKAGE / "export/onnx_scan.py", start="def step(", end="return h, y")
 
 # %% [markdown]
 # ## What changes, and what stays
@@ -357,9 +351,9 @@ assert len(missed) >= 3
 # A record of all of them, one after the other in one process on one thread: the forward
 # pass of LightM-UNet's first stage for an image of 256 × 256. Other programs ran at the
 # same time, so seconds are not shown. The contenders took turns, and of each one its
-# *shortest* sample counts, which others disturbed least: the *ratios* of these are what can
-# be read, and only whether they are 3, 30 or 300. Triton is missing, since it needs a GPU
-# for this.
+# *shortest* sample counts, which others disturbed least: the *ratios* of these are what
+# can be read, and only whether they are 3, 30 or 300. Triton is missing, since it needs a
+# GPU for this.
 
 # %%
 record = load_bench(ROOT / "results/bench/scan-cpu-travels.json")
@@ -400,10 +394,10 @@ assert ratio["loop"] > 100
 # %% [markdown]
 # Correct is not fast, and nothing in the conformance file looks at a clock. The loop and
 # NumPy do the same arithmetic in the same order, and differ in what a *call* costs. In
-# chunks there are fewer and larger calls. WebAssembly's plan is numba's: what separates
-# them is the width of a vector and what the instructions offer. And the graph of ONNX
-# pays for its generality: the decays, which every other compiled place makes in registers
-# and forgets, are tensors there.
+# chunks there are fewer and larger calls. WebAssembly's plan is numba's, with narrower
+# vectors and fewer instructions to choose from. And in ONNX's graph the decays, which
+# numba and WebAssembly make for a few tokens and forget, are tensors; how much of its
+# time that takes has not been measured.
 
 # %%
 pairs = (("loop", "NumPy"), ("loop", "PyTorch chunks"), ("WebAssembly", "numba"))
@@ -444,7 +438,7 @@ for slow, fast in pairs:
 #         y_t = []
 #         for d, (u_d, s_d) in enumerate(zip(u_t, s_t)):
 #             for n in range(len(B_t)):
-#                 h[d][n] = math.exp(s_d * A[d][n]) * h[d][n] + s_d * B_t[n] * u_d
+#                 h[d][n] = np.exp(s_d * A[d][n]) * h[d][n] + s_d * B_t[n] * u_d
 #             y_t.append(sum(c * x for c, x in zip(C_t, h[d])))
 #         out.append(y_t)
 #     return out
@@ -529,8 +523,8 @@ else:
 # :::{exercise}
 # :label: ex-travel-decays
 # Without chunks, ONNX's graph would hold the decays of all tokens. How many MiB are that
-# in float32 for the record's shape, and how many are they in chunks of
-# `onnx_scan.CHUNK_NUMBERS` numbers? *Hint*: one decay for each token, channel and state.
+# in float32 for the record's shape, and how many are they in chunks of 64 tokens?
+# *Hint*: one decay for each token, channel and state.
 # :::
 #
 # :::{solution} ex-travel-decays
@@ -543,7 +537,8 @@ else:
 mebibytes = (None, None)  # your answer: (all at once, a chunk)
 
 # %%
-truth = tuple(4 * n / 2**20 for n in (math.prod(row["shape"]), onnx_scan.CHUNK_NUMBERS))
+_, D, L, N = row["shape"]
+truth = tuple(4 * tokens * D * N / 2**20 for tokens in (L, 64))
 if None in mebibytes:
     print("Replace None by your answer.")
 else:

@@ -60,16 +60,18 @@ def injected_parameters() -> set[str]:
 
 
 class Source:
-    """A piece of the package's source, shown highlighted by Jupyter and by the book, as plain text elsewhere."""
+    """A piece of the package's source, shown highlighted by Jupyter and by the book, as plain text elsewhere.
 
-    def __init__(self, code: str, file: str, language: str = "python"):
-        self.code, self.file, self.language = code, file, language
+    has_page: the book has a page of this file, so its name may be a link.
+    """
+
+    def __init__(self, code: str, file: str, language: str = "python", has_page: bool = True):
+        self.code, self.file, self.language, self.has_page = code, file, language, has_page
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         # Markdown, not HTML: Jupyter and the book each highlight it in their own theme, light or dark. The link leads
-        # from a notebook to the file; the book's build turns it into a link to its own page of that module. It has
-        # pages of Python modules only.
-        name = f"[`{self.file}`](../src/{self.file})" if self.language == "python" else f"`{self.file}`"
+        # from a notebook to the file; the book's build turns it into a link to its own page of that module.
+        name = f"[`{self.file}`](../src/{self.file})" if self.has_page else f"`{self.file}`"
         return {
             "text/markdown": f"{name}\n\n```{self.language}\n{self.code}\n```",
             "text/plain": f"# {self.file}\n{self.code}",
@@ -122,7 +124,7 @@ def show_file(path: Path, start: str | None = None, end: str | None = None) -> S
     if package is None or path.suffix not in LANGUAGES or not path.is_file():
         raise LightMError(f"show_file({path.name}): give a file of lightm that ends in {', '.join(LANGUAGES)}.")
     shown = cut(path.read_text("utf-8").splitlines(), start, end, path.name)
-    return Source(shown, path.relative_to(package.parent).as_posix(), LANGUAGES[path.suffix])
+    return Source(shown, path.relative_to(package.parent).as_posix(), LANGUAGES[path.suffix], has_page=False)
 
 
 def cut(lines: list[str], start: str | None, end: str | None, obj: object) -> str:
