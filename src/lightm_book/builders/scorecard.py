@@ -46,13 +46,6 @@ table.scorecard th:nth-child(2) { width: 25%; }
 table.scorecard th:nth-child(3), table.scorecard th:nth-child(4) { width: 14%; }
 table.scorecard td { overflow-wrap: anywhere; }
 table.scorecard code, table.scorecard code .pre { white-space: normal; }
-@media (max-width: 46rem) { /* on a phone a row is a card: its cells under each other */
-  table.scorecard { min-width: 0; }
-  table.scorecard thead { display: none; }
-  table.scorecard, table.scorecard tbody, table.scorecard tr, table.scorecard td { display: block; width: auto; }
-  table.scorecard tr { border-top: 2px solid var(--pst-color-border); padding: 0.4em 0; }
-  table.scorecard td { border: 0; padding: 0.1em 0.2em; }
-}
 </style>
 """
 INTRO = """# Scorecard
