@@ -19,7 +19,7 @@
 # %% tags=["parameters"]
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
-# %%
+# %% tags=["hide-input"]
 import json
 from pathlib import Path
 
