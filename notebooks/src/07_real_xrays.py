@@ -292,7 +292,8 @@ ax.set(xlabel="held-out cases, sorted", ylabel="DSC at native size")
 ax.grid(alpha=0.3)
 ax.legend(loc="lower right", fontsize=11)
 plt.show()
-print("worst five:", ", ".join(f"{ids[i]} {dsc[i]:.3f}" for i in order[:5]))
+worst = ", ".join(f"{ids[i]} {dsc[i]:.3f}" for i in order[:5])
+print(textwrap.fill(f"worst five: {worst}", 88, subsequent_indent="    "))
 
 # %% [markdown]
 # ### Where the borders are
