@@ -24,9 +24,9 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from lightm.errors import LightMError, suggest
 from lightm_book import ROOT
 from lightm_book.builders.editions import edition
-from lightm_book.builders.plain_markdown import repository
+from lightm_book.builders.plain_markdown import SOURCES, repository
 
-SOURCES, NOTEBOOKS = ROOT / "notebooks" / "src", ROOT / "notebooks"
+NOTEBOOKS = ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 TIMEOUT = 600  # seconds a cell
 # One environment for everyone who builds: no debugger chatter, one order of sets; and threads that wait asleep, because

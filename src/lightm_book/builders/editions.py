@@ -4,9 +4,9 @@ reader      with solutions folded away, executed: notebooks/NAME.ipynb
 student     without solutions, nothing executed, room for the answers to open questions: `make student`
 instructor  solutions in the place of answers, executed in marking mode, so that each is asserted: `make instructor`
 
-The marking in a source: an exercise is a Markdown cell with the directives {exercise}, {hint} and {solution}, and, unless
-it is an open question, a code cell that ends with `check("its label", ...)`. The Python block of the solution goes where
-the cell has its stub.
+The marking in a source: an exercise is a Markdown cell with the directives {exercise}, {hint} and {solution}, and,
+unless it is an open question, a code cell that ends with `check("its label", ...)`. The Python block of the solution
+goes where that cell has its stub.
 """
 
 import re

@@ -76,8 +76,10 @@ def link_to(target: str) -> str:
 @cache
 def title_of(target: str) -> str:
     """The title of a chapter (its file's name) or of a page (its path from notebooks/)."""
-    path = SOURCES / f"{target}.py" if not target.startswith("..") else (ROOT / "notebooks" / f"{target}.md").resolve()
-    found = re.search(r"^(?:# )?# (.+)$", path.read_text(encoding="utf-8"), re.M) if path.exists() else None
+    chapter = not target.startswith("..")
+    path = SOURCES / f"{target}.py" if chapter else ROOT / f"{target.removeprefix('../')}.md"
+    heading = r"^# # (.+)$" if chapter else r"^# (.+)$"
+    found = re.search(heading, path.read_text(encoding="utf-8"), re.M) if path.exists() else None
     return found[1] if found else target.rsplit("/", 1)[-1].replace("_", " ")
 
 

@@ -133,10 +133,10 @@ class Function:
             if any(map(blank, outputs)):
                 return MISSING
             given = [array(output) for output in outputs]
+            if self._agree(given, self._run(self.reference)):
+                return self.also(answer)
         except Exception as error:  # it is somebody else's code: whatever it raises, its author wants to know
             return f"The function raised {type(error).__name__}: {error}"
-        if self._agree(given, self._run(self.reference)):
-            return self.also(answer)
         return next((why for wrong, why in self.slips if self._agree(given, self._run(wrong))), self.hint)
 
     def _run(self, function: Callable) -> list[np.ndarray]:
@@ -148,10 +148,10 @@ class Function:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
-    """Whatever has the asked property: `test` returns RIGHT or what is wrong. example: a right answer."""
+class Probed:
+    """Whatever has the asked property: `probe` returns RIGHT or what is wrong. example: a right answer."""
 
-    test: Callable[[Any], str]
+    probe: Callable[[Any], str]
     example: Callable[[], Any]
     slips: Sequence[Slip]
 
@@ -159,4 +159,4 @@ class Tested:
         return self.example()
 
     def judge(self, answer: Any) -> str:
-        return MISSING if blank(answer) else self.test(answer)
+        return MISSING if blank(answer) else self.probe(answer)

@@ -1,7 +1,7 @@
 """Exercises of chapters 3 to 5: the VSS module, the RVM layer, the network."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightm.models.rvm import RVMLayer
-from lightm.models.unet import EncoderBlock, LightMUNet
+from lightm.models.unet import LightMUNet
 from lightm.models.vss import VSSModule, from_direction, to_direction
-from lightm_book.exercises.answers import RIGHT, Exercise, Function, Numbers, Tested
+from lightm_book.exercises.answers import RIGHT, Exercise, Function, Numbers, Probed
 from lightm_book.exercises.sequences import random
 
 GRID, PIXEL, CHANNELS = (5, 7), 10, 8  # of the exercise on looking forward; the pixel is number 3 of row 1
@@ -72,7 +72,7 @@ ALL_CUT = "With this parameter at zero the output doesn't depend on the input at
 def parameter_that_isolates(name: Any) -> str:
     layer = RVMLayer(4, 2)
     parameters = dict(layer.named_parameters())
-    if name not in parameters:
+    if not isinstance(name, str) or name not in parameters:
         return f"The layer has no parameter {name!r}; its names are in `dict(layer.named_parameters())`."
     with torch.no_grad():
         for parameter in parameters.values():  # whatever the rest is
@@ -91,24 +91,16 @@ def _meta(**options) -> LightMUNet:
         return LightMUNet(2, 1, 2, **options)
 
 
-def _inputs_of(model: nn.Module, kind: type[nn.Module], size: tuple[int, int]) -> Iterator[tuple[tuple, Tensor]]:
-    """What every module of a class gets and gives for one image."""
-    seen: list[tuple[tuple, Tensor]] = []
-    for module in model.modules():
-        if isinstance(module, kind):
-            module.register_forward_hook(lambda module, inputs, output: seen.append((inputs, output)))
-    model(torch.empty(1, 1, *size, device="meta"))
-    return iter(seen)
+def shape_after_block_2() -> tuple[int, ...]:
+    blocks = nn.Sequential(*_meta().encoder[:2])
+    return tuple(blocks(torch.empty(1, 32, 64, 96, device="meta")).shape[1:])
 
 
 def tokens_of_all_scans(**options) -> int:
-    """Of a LightMUNet with these options, for an image of 512 x 512."""
-    return sum(math.prod(inputs[1]) for inputs, _ in _inputs_of(_meta(**options), VSSModule, (512, 512)))
-
-
-def output_of_block_2() -> tuple[int, ...]:
-    _, (_, output), _ = _inputs_of(_meta(), EncoderBlock, (64, 96))
-    return tuple(output.shape[1:])
+    """Of a LightMUNet with these options, for an image of 512 x 512: each stage halves the sides of the one before."""
+    model = _meta(**options)
+    layers = [*(len(block.stack.layers) for block in model.encoder), len(model.bottleneck.layers)]
+    return sum(depth * (512 // 2**level) ** 2 for level, depth in enumerate(layers))
 
 
 def adjustment_factors() -> int:
@@ -142,7 +134,7 @@ EXERCISES: dict[str, Exercise] = {
             ((512, 512), "Direction 2 reads columns: which pixel comes next there?"),
             ((1, 1), "Direction 0 reads a row to its end before it comes to the next one."),
         ],
-        hint="Number the tokens of a 512 pixels wide image in either direction.",
+        hint="Number the tokens of two rows of that image in either direction.",
     ),
     "ex-vss-count": Function(
         reference=vss_parameters,
@@ -176,8 +168,8 @@ EXERCISES: dict[str, Exercise] = {
         rel=0,
         hint="Ten whole rows come before row 10; how many pixels of row 10 come before column 20?",
     ),
-    "ex-vss-reverse": Tested(
-        test=looks_forward_only,
+    "ex-vss-reverse": Probed(
+        probe=looks_forward_only,
         example=anticausal,
         slips=[
             (causal(), BACKWARDS),
@@ -199,8 +191,8 @@ EXERCISES: dict[str, Exercise] = {
         ],
         hint="Which entries of the sum does s_c appear in, and what does it multiply there?",
     ),
-    "ex-rvm-identity": Tested(
-        test=parameter_that_isolates,
+    "ex-rvm-identity": Probed(
+        probe=parameter_that_isolates,
         example=lambda: "mixer.out_proj.weight",
         slips=[("s", STILL_MIXED), ("proj.weight", ALL_CUT), ("mixer.ssms.0.x_proj.weight", STILL_MIXED)],
     ),
@@ -248,7 +240,7 @@ EXERCISES: dict[str, Exercise] = {
         hint="Most parameters are in linear layers, whose two axes both double.",
     ),
     "ex-unet-block": Numbers(
-        truth=output_of_block_2,
+        truth=shape_after_block_2,
         slips=[
             ((64, 16, 24), "The last layer of a block doubles its channels."),
             ((128, 32, 48), "A block ends with a max-pooling, after its layers."),

@@ -13,7 +13,7 @@ from lightm.models.unet import LightMUNet
 from lightm.models.vss import CausalDWConv
 from lightm_book.compare.statistics import detectable_difference, holm, mean_interval
 from lightm_book.counting.tables import thop_count
-from lightm_book.exercises.answers import RIGHT, Exercise, Function, Numbers, Tested
+from lightm_book.exercises.answers import RIGHT, Exercise, Function, Numbers, Probed
 from lightm_book.exercises.layers import tokens_of_all_scans
 from lightm_book.exercises.sequences import random
 from lightm_book.paper import TABLES
@@ -135,8 +135,8 @@ EXERCISES: dict[str, Exercise] = {
         ],
         hint="Divide by the batch of the paper, 12, and multiply by the new one.",
     ),
-    "ex-counting-budget": Tested(
-        test=within_budget,
+    "ex-counting-budget": Probed(
+        probe=within_budget,
         example=widest,
         slips=[
             (Knobs(width=12), WIDER),
