@@ -32,6 +32,7 @@ TIMEOUT = 600  # seconds a cell
 # One environment for everyone who builds: no debugger chatter, one order of sets; and threads that wait asleep, because
 # on two cores that something else uses too, threads that spin while they wait make everything several times slower.
 ENVIRONMENT = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "passive"}
+ENVIRONMENT |= {"LIGHTM_STATIC": "1"}  # live figures give their frames: the page has no kernel
 # Packages that are there already stay as they are: Colab's PyTorch is built for its GPU, and what the kernel has
 # loaded can't be replaced. All others come in the versions that the book was tested with.
 FIRST_CELL = """# Colab and a notebook on its own lack lightm: this installs it. Elsewhere it does nothing.
