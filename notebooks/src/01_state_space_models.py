@@ -855,6 +855,18 @@ assert np.mean(curve[-10:]) < 0.3 * error_convolution
 # method. That is the subject of {doc}`02_selective_scan`.
 
 # %% [markdown]
+# ## Try it live
+#
+# Choose a pixel and a step, constant or selected by the pixels, and see what a state
+# with $A = -1$ still holds there of every other pixel. In a running notebook the picture
+# is computed anew with every move; the page shows some of its pictures.
+
+# %%
+from lightm_book.live import explore_scan
+
+explore_scan()
+
+# %% [markdown]
 # ## Exercises
 #
 # ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is

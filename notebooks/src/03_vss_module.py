@@ -435,6 +435,17 @@ assert (delta > 0).all() and (delta[0].std(0) > 0).all()  # every channel's Δ d
 # pixel and keeps what it holds; where it is large, it takes in what it sees and forgets faster.
 
 # %% [markdown]
+# ## Try it live
+#
+# The scan of chapter 1 again, now with a choice of directions: which pixels does the
+# state remember at the chosen one?
+
+# %%
+from lightm_book.live import explore_scan
+
+explore_scan(directions=True)
+
+# %% [markdown]
 # ## Exercises
 #
 # ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is

@@ -606,6 +606,17 @@ for path in sorted((runs / "first").iterdir()):
 # the score of each case. {doc}`07_real_xrays` reads one.
 
 # %% [markdown]
+# ## Try it live
+#
+# A network that is small enough to learn while you watch: play, pause, and change the
+# learning rate in between. The page shows the pictures of a training that nobody touches.
+
+# %%
+from lightm_book.live import watch_learning
+
+watch_learning()
+
+# %% [markdown]
 # ## Exercises
 #
 # ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is

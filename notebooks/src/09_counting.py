@@ -548,6 +548,17 @@ axes[0].legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
+# ## Try it live
+#
+# In a running notebook, the same polynomials with sliders that Python answers: every
+# setting of the network, and the cost of every stage.
+
+# %%
+from lightm_book.live import explore_counts
+
+explore_counts()
+
+# %% [markdown]
 # ## Exercises
 #
 # ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is

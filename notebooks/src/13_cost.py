@@ -487,6 +487,17 @@ for record in steps:
 # same time ({doc}`12_results`). They say what one has to wait for, not what is fast.
 
 # %% [markdown]
+# ## Try it live
+#
+# Choose a network, a precision and a card: what does one step take, and how many images
+# fit? The numbers are those of the record, for images of 512 × 512.
+
+# %%
+from lightm_book.live import explore_memory
+
+explore_memory()
+
+# %% [markdown]
 # ## Exercises
 #
 # ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is

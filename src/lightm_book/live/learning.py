@@ -22,9 +22,8 @@ class Learner:
     def __init__(self, seed: int = 0):
         data = load_dataset("phantom-cxr", cases=CASES, size=SIZE)
         cases = [data.read(name) for name in data.case_ids]
-        self.images = torch.stack(
-            [torch.from_numpy(case.image[:1]).float() / 255 for case in cases]
-        )  # (cases, 1, H, W)
+        images = [torch.from_numpy(case.image[:1]).float() / 255 for case in cases]
+        self.images = torch.stack(images)  # (cases, 1, H, W)
         self.labels = torch.stack([torch.from_numpy(case.label).long() for case in cases])  # (cases, H, W)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -46,7 +45,7 @@ class Learner:
             self.optimizer.step()
             self.losses.append(loss.item())
         dsc, _ = dice_iou(self.prediction()[None], self.labels[-1:], 2)
-        self.scores.append((len(self.losses), float(np.mean(dsc))))
+        self.scores.append((len(self.losses), dsc.mean().item()))
 
     @torch.no_grad()
     def prediction(self) -> torch.Tensor:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from lightm.data import load_dataset
 from lightm.errors import LightMError
 from lightm.models.vss import to_direction
 from lightm_book.live.explorable import Choose, Explorable, Slide
@@ -64,9 +65,14 @@ def draw_scan(
     return figure, f"With {kind}, {above} is left of the pixel above, and {left.mean():.1%} of an average pixel."
 
 
-def explore_scan(image: np.ndarray | torch.Tensor, directions: bool = False) -> Explorable:
-    """The explorable scan of an image (H, W) with values from 0 to 1; with a choice of directions or with one only."""
-    image = np.asarray(image, dtype=float)
+def explore_scan(image: np.ndarray | None = None, directions: bool = False) -> Explorable:
+    """The explorable scan of an image (H, W) with values from 0 to 1; with a choice of directions or with one only.
+
+    None is a synthetic radiograph of 64 x 64 pixels.
+    """
+    if image is None:
+        data = load_dataset("phantom-cxr", cases=8, size=64)
+        image = data.read(data.case_ids[1]).image[0] / 255  # (H, W)
     height, width = image.shape
     controls: dict[str, Slide | Choose] = {
         "row": Slide("row", 0, height - 1, height // 2),
@@ -83,10 +89,7 @@ def explore_scan(image: np.ndarray | torch.Tensor, directions: bool = False) -> 
     frames = [(f"constant, Δ = {STEPS[k]:g}", {"step": k}) for k in (0, 3, 6)]
     frames += [(f"selected, Δ about {STEPS[k]:g}", {"step": k, "selected": True}) for k in (3, 6)]
     if directions:
-        frames = [
-            (f"{text}, Δ = {STEPS[k]:g}", {"step": k, "directions": d})
-            for text, d in DIRECTIONS.items()
-            for k in (1, 4)
-        ]
+        pairs = [(k, text) for text in DIRECTIONS for k in (1, 4)]
+        frames = [(f"{text}, Δ = {STEPS[k]:g}", {"step": k, "directions": DIRECTIONS[text]}) for k, text in pairs]
     alt = "An image with a chosen pixel, and beside it how much of every other pixel the scan's state still holds there"
     return Explorable(draw, controls, frames, alt)

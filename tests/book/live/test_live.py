@@ -28,12 +28,10 @@ def test_every_control_of_a_live_figure_redraws_it(name):
     *controls, shown = widget.children
     assert len(controls) == len(live.controls)
     for moved in controls:
-        before, first = shown.value, moved.value
+        before = shown.value
         options = [value for _, value in moved.options] if hasattr(moved, "options") else [moved.min, moved.max]
-        moved.value = next(value for value in options if value != first)
+        moved.value = next(value for value in options if value != moved.value)
         assert shown.value != before, moved.description
-        moved.value = first
-        assert shown.value == before
 
 
 def test_moving_the_step_changes_what_is_said_to_be_left():
