@@ -43,13 +43,22 @@ def use_style() -> None:
     )
 
 
+# Runs when the first frame is loaded, where scripts may run at all: the strip of frames becomes a slider.
+START = (
+    "const figure=this.closest('figure'),[strip,control]=figure.querySelectorAll('div');"
+    "strip.style.overflowX='hidden';control.style.display='flex';figure.querySelector('p').hidden=true;"
+    "figure.querySelector('input').dispatchEvent(new Event('input'));"
+)
+
+
 def frames_slider(
     frames: Sequence[Figure | np.ndarray | bytes], labels: Sequence[str], alt: str, caption: str = ""
 ) -> "Slider":
     """A slider that steps through pictures, alive in Jupyter and in the static page, also from file:// and offline.
 
-    Every frame is an ordinary <img> in the output; a slider shows one at a time. The first one is visible without
-    JavaScript. Arrow keys move the slider; a screen reader hears the label, and the alt text of the visible frame.
+    Every frame is an ordinary <img> in the output; a slider shows one at a time. Without JavaScript, and in a notebook
+    that JupyterLab doesn't trust yet, the frames are a strip to scroll, by mouse or arrow keys. Arrow keys move the
+    slider; a screen reader hears the label, and the alt text of the visible frame.
 
     Args:
         frames: one picture a step, all of one size: matplotlib figures (closed after rendering), uint8 arrays
@@ -75,10 +84,11 @@ def frames_slider(
     width, height = sizes[0]
     key = hashlib.sha256(b"".join(pngs) + "\0".join([*labels, alt, caption]).encode()).hexdigest()[:12]
 
+    onload = f' onload="{START}"'
     images = "\n".join(
         f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" width="{width}" height="{height}" '
         f'alt="{escape(alt)} ({escape(label)})" data-label="{escape(label)}" '
-        f'style="max-width:100%;height:auto;background:#fff"{" hidden" if step else ""}>'
+        f'style="max-width:100%;height:auto;background:#fff"{"" if step else onload}>'
         for step, (png, label) in enumerate(zip(pngs, labels, strict=True))
     )
     # The handler is an attribute, not a script: it works when a front end inserts the output as HTML, and twice on a
@@ -93,8 +103,9 @@ def frames_slider(
     html = (
         f'<figure class="frames-slider" style="margin:0;max-width:{width}px">\n'
         f"<style>.frames-slider img[hidden]{{display:none}}</style>\n"
-        f"{images}\n"
-        f'<div style="display:flex;flex-wrap:wrap;align-items:center;gap:0 0.75em">\n'
+        f'<div style="overflow-x:auto;white-space:nowrap">\n{images}\n</div>\n'
+        f"<p>Scroll sideways: {escape(' · '.join(labels))}</p>\n"
+        f'<div style="display:none;flex-wrap:wrap;align-items:center;gap:0 0.75em">\n'
         f'<input type="range" id="frames-{key}" min="0" max="{len(pngs) - 1}" value="0" step="1" autocomplete="off" '
         f'aria-label="{escape(alt)}" aria-valuetext="{first}" oninput="{move}" '
         f'style="flex:1 1 12em;min-width:8em;height:2.5em;accent-color:{COLORS[0]}">\n'

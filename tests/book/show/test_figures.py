@@ -11,9 +11,12 @@ FRAMES = [np.full((8, 8), value, np.uint8) for value in (0, 128, 255)]
 LABELS = ["one", "two <b>", "three"]
 
 
-def test_slider_shows_the_first_frame_without_javascript():
-    images = re.findall(r"<img [^>]*>", frames_slider(FRAMES, LABELS, "squares")._repr_html_())
-    assert [" hidden" in image for image in images] == [False, True, True]
+def test_without_javascript_the_frames_are_a_strip_to_scroll_and_no_dead_slider_is_shown():
+    html = frames_slider(FRAMES, LABELS, "squares")._repr_html_()
+    images = re.findall(r"<img .*>", html)
+    assert len(images) == 3 and "hidden" not in "".join(images[1:])
+    assert '<div style="overflow-x:auto;white-space:nowrap">' in html and "one · two &lt;b&gt; · three" in html
+    assert re.search(r'<div style="display:none[^>]*>\s*<input', html)
     assert 'alt="squares (one)"' in images[0] and 'alt="squares (two &lt;b&gt;)"' in images[1]
 
 
