@@ -15,6 +15,8 @@ from lightm_book.show.figures import Slider, frames_slider, png_bytes
 
 Draw = Callable[..., tuple[Figure, str]]  # of the settings by name: the figure, and what it shows in a sentence
 
+WIDE = {"style": {"description_width": "9em"}, "layout": {"width": "min(100%, 34em)"}}  # room for a control's label
+
 
 @dataclass(frozen=True)
 class Slide:
@@ -29,7 +31,7 @@ class Slide:
     def widget(self):
         from ipywidgets import IntSlider
 
-        return IntSlider(self.value, self.low, self.high, self.step, description=self.label, **_wide())
+        return IntSlider(self.value, self.low, self.high, self.step, description=self.label, **WIDE)
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,7 @@ class Choose:
     def widget(self):
         from ipywidgets import SelectionSlider
 
-        return SelectionSlider(options=list(self.options.items()), value=self.value, description=self.label, **_wide())
-
-
-def _wide() -> dict[str, Any]:
-    return {"style": {"description_width": "9em"}, "layout": {"width": "min(100%, 34em)"}}
+        return SelectionSlider(options=list(self.options.items()), value=self.value, description=self.label, **WIDE)
 
 
 def picture(figure: Figure, says: str, alt: str) -> str:

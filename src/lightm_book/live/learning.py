@@ -8,7 +8,7 @@ from lightm.data import load_dataset
 from lightm.models import build_model
 from lightm.training.losses import DiceCrossEntropy
 from lightm.training.metrics import dice_iou
-from lightm_book.live.explorable import Live, picture
+from lightm_book.live.explorable import WIDE, Live, picture
 from lightm_book.show.figures import COLORS, Slider, frames_slider
 from lightm_book.show.training import error_legend, error_map
 
@@ -81,7 +81,8 @@ class LiveLearning(Live):
 
         learner = Learner()
         play = Play(value=0, min=0, max=200, interval=400, description="train", show_repeat=False)
-        rate = SelectionSlider(options=[(f"{r:g}", r) for r in RATES], value=1e-3, description="learning rate")
+        rates = [(f"{rate:g}", rate) for rate in RATES]
+        rate = SelectionSlider(options=rates, value=1e-3, description="learning rate", **WIDE)
         again = Button(description="start again")
 
         def now() -> str:
