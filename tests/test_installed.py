@@ -94,8 +94,11 @@ def archives(tmp_path_factory) -> dict[str, Path]:
     """The wheel of the checkout, the source archive, and the wheel that pip would build of that."""
     folder = tmp_path_factory.mktemp("built")
     left_out = shutil.ignore_patterns(".git", ".venv", "_build", "build", "*.egg-info", "__pycache__", ".*_cache")
-    own_runs = {str(ROOT): {"runs"}}  # not results/runs
-    shutil.copytree(ROOT, folder / "source", ignore=lambda at, names: left_out(at, names) | own_runs.get(str(at), set()))
+
+    def skipped(at, names):
+        return left_out(at, names) | ({"runs"} if Path(at) == ROOT else set())  # and keep results/runs
+
+    shutil.copytree(ROOT, folder / "source", ignore=skipped)
     sdist = build("sdist", folder / "source", folder / "sdist")
     with tarfile.open(sdist) as tar:
         tar.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(folder)
