@@ -47,6 +47,7 @@ def use_style() -> None:
 START = (
     "const figure=this.closest('figure'),[strip,control]=figure.querySelectorAll('div');"
     "strip.style.overflowX='hidden';control.style.display='flex';figure.querySelector('p').hidden=true;"
+    "figure.querySelectorAll('a').forEach(frame=>frame.removeAttribute('tabindex'));"
     "figure.querySelector('input').dispatchEvent(new Event('input'));"
 )
 
@@ -57,7 +58,7 @@ def frames_slider(
     """A slider that steps through pictures, alive in Jupyter and in the static page, also from file:// and offline.
 
     Every frame is an ordinary <img> in the output; a slider shows one at a time. Without JavaScript, and in a notebook
-    that JupyterLab doesn't trust yet, the frames are a strip to scroll, by mouse or arrow keys. Arrow keys move the
+    that JupyterLab doesn't trust yet, the frames are a strip to scroll, by mouse or with Tab. Arrow keys move the
     slider; a screen reader hears the label, and the alt text of the visible frame.
 
     Args:
@@ -86,9 +87,10 @@ def frames_slider(
 
     onload = f' onload="{START}"'
     images = "\n".join(
-        f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" width="{width}" height="{height}" '
+        f'<a tabindex="0"><img src="data:image/png;base64,{base64.b64encode(png).decode()}" width="{width}" '
+        f'height="{height}" '
         f'alt="{escape(alt)} ({escape(label)})" data-label="{escape(label)}" '
-        f'style="max-width:100%;height:auto;background:#fff"{"" if step else onload}>'
+        f'style="max-width:100%;height:auto;background:#fff"{"" if step else onload}></a>'
         for step, (png, label) in enumerate(zip(pngs, labels, strict=True))
     )
     # The handler is an attribute, not a script: it works when a front end inserts the output as HTML, and twice on a
@@ -104,7 +106,7 @@ def frames_slider(
         f'<figure class="frames-slider" style="margin:0;max-width:{width}px">\n'
         f"<style>.frames-slider img[hidden]{{display:none}}</style>\n"
         f'<div style="overflow-x:auto;white-space:nowrap">\n{images}\n</div>\n'
-        f"<p>Scroll sideways: {escape(' · '.join(labels))}</p>\n"
+        f"<p>Scroll sideways, or press Tab: {escape(' · '.join(labels))}</p>\n"
         f'<div style="display:none;flex-wrap:wrap;align-items:center;gap:0 0.75em">\n'
         f'<input type="range" id="frames-{key}" min="0" max="{len(pngs) - 1}" value="0" step="1" autocomplete="off" '
         f'aria-label="{escape(alt)}" aria-valuetext="{first}" oninput="{move}" '

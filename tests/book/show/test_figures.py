@@ -15,7 +15,8 @@ def test_without_javascript_the_frames_are_a_strip_to_scroll_and_no_dead_slider_
     html = frames_slider(FRAMES, LABELS, "squares")._repr_html_()
     images = re.findall(r"<img .*>", html)
     assert len(images) == 3 and "hidden" not in "".join(images[1:])
-    assert '<div style="overflow-x:auto;white-space:nowrap">' in html and "one · two &lt;b&gt; · three" in html
+    assert '<div style="overflow-x:auto;white-space:nowrap">' in html
+    assert html.count('<a tabindex="0">') == 3 and "press Tab: one · two &lt;b&gt; · three" in html
     assert re.search(r'<div style="display:none[^>]*>\s*<input', html)
     assert 'alt="squares (one)"' in images[0] and 'alt="squares (two &lt;b&gt;)"' in images[1]
 
