@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from lightm_book import ROOT
@@ -11,7 +12,7 @@ from lightm_book.show.explorer import MAX_SIZE, SLIDERS, Knobs, stages, totals
 from lightm_book.show.figures import COLORS
 
 GIB = 2**30
-PARTS = ("parameters", "gradients", "optimizer", "activations")
+FIXED = ("parameters", "gradients", "optimizer")  # there once, whatever the batch
 
 
 def draw_counts(**settings: int) -> tuple[Figure, str]:
@@ -66,19 +67,21 @@ def explore_memory(path: Path | None = None) -> Explorable:
         figure = Figure(figsize=(6.4, 2.6), dpi=110, layout="constrained")
         ax = figure.subplots()
         how = f"{system}, {precision}{', recomputing' if recompute else ''}"
-        ax.set(xlabel="GiB, one image of 512 × 512", yticks=[], xlim=(0, max(1, card)))
+        ax.set(xlabel="GiB in a training step", yticks=[], xlim=(0, 1.05 * card))
         if row is None:
             return figure, f"{how}: not counted."
-        begin, sizes = 0.0, {part: getattr(row.one, part) for part in PARTS}
-        sizes["at the peak besides"] = max(0, row.one.peak - sum(sizes.values()))
-        for (part, size), color in zip(sizes.items(), COLORS, strict=False):
-            size /= GIB
-            ax.barh(0, size, left=begin, color=color, label=part)
-            begin += size
-        ax.axvline(card, color="black", linewidth=1)
-        ax.legend(fontsize=9, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.45))
-        takes = f"{row.fits(card * GIB)} fit a card of {card} GiB" if row.many else "more were not counted"
-        return figure, f"{how}: {row.one.peak / GIB:.2f} GiB for one image; {takes}."
+        fixed = sum(getattr(row.one, part) for part in FIXED) / GIB
+        most = row.fits(card * GIB) if row.many else 1
+        ends = [row.peak(n) / GIB for n in range(1, most + 1)] if row.many else [row.one.peak / GIB]
+        ax.barh(0, fixed, color=COLORS[1], label="parameters, gradients, optimiser")
+        images = np.diff([fixed, *ends])
+        ax.barh(
+            [0] * len(ends), images, left=[fixed, *ends[:-1]], color=COLORS[0], edgecolor="white", label="each image"
+        )
+        ax.axvline(card, color=COLORS[2], linewidth=2, label="the card")
+        figure.legend(fontsize=10, ncols=3, loc="outside upper center")
+        takes = f"{most} fit a card of {card} GiB" if row.many else "more were not counted"
+        return figure, f"{how}: {row.one.peak / GIB:.2f} GiB for one image of 512 × 512; {takes}."
 
     controls = {
         "system": Choose("network", {name: name for name in systems}, "lightm-unet"),
@@ -87,4 +90,9 @@ def explore_memory(path: Path | None = None) -> Explorable:
         "card": Slide("card, GiB", 4, 80, 24, 2),
     }
     frames = [(f"{name}", {"system": name}) for name in systems[:6]]
-    return Explorable(draw, controls, frames, "A bar: the memory of one training step by parts, and the card's size")
+    return Explorable(
+        draw,
+        controls,
+        frames,
+        alt,
+    )

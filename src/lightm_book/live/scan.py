@@ -51,7 +51,7 @@ def draw_scan(
 ) -> tuple[Figure, str]:
     """The image, tinted by what the state remembers at the chosen pixel. step: an index of STEPS."""
     left = left_of_each(image, (row, column), STEPS[step], selected, directions)
-    figure = Figure(figsize=(6.4, 3.9), dpi=110, layout="constrained")
+    figure = Figure(figsize=(6.4, 3.5), dpi=110, layout="constrained")
     for ax, title in zip(figure.subplots(1, 2), ("the image", "what is left of each pixel"), strict=True):
         ax.imshow(image, cmap="gray", vmin=0, vmax=1)
         ax.plot(column, row, "+", color=COLORS[1], markersize=14, markeredgewidth=2.5)

@@ -110,3 +110,9 @@ def test_play_trains_at_the_rate_of_the_slider_and_start_again_forgets(monkeypat
 
 def test_a_choice_begins_with_its_value():
     assert Choose("directions", {"one": (0,), "two": (0, 1)}, (0, 1)).widget().value == (0, 1)
+
+
+def test_a_card_that_is_too_small_takes_no_image():
+    live = explore_memory()
+    row = {name: control.value for name, control in live.controls.items()} | {"card": 1}
+    assert "; 0 fit a card of 1 GiB." in live.draw(**row)[1]
