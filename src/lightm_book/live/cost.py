@@ -90,9 +90,5 @@ def explore_memory(path: Path | None = None) -> Explorable:
         "card": Slide("card, GiB", 4, 80, 24, 2),
     }
     frames = [(f"{name}", {"system": name}) for name in systems[:6]]
-    return Explorable(
-        draw,
-        controls,
-        frames,
-        alt,
-    )
+    alt = "A bar of the memory of a training step: the fixed part, then a block for each image that fits the card"
+    return Explorable(draw, controls, frames, alt)
