@@ -90,9 +90,9 @@ def test_a_pixel_outside_of_the_image_is_refused():
 def test_the_learner_learns_the_same_each_time():
     first, second = Learner(), Learner()
     for learner in (first, second):
-        learner.step(3e-3, 12)
+        learner.step(3e-3, 6)
     assert first.losses == second.losses and first.losses[-1] < first.losses[0]
-    assert [step for step, _ in first.scores] == [12]
+    assert [step for step, _ in first.scores] == [6]
 
 
 def test_play_trains_at_the_rate_of_the_slider_and_start_again_forgets(monkeypatch):
