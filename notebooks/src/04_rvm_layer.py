@@ -450,7 +450,8 @@ frames_slider(
 #
 # ## What it costs
 #
-# "Almost no introduction of new parameters": one number per channel in each of the nine RVM layers.
+# "Almost no introduction of new parameters": one number per channel in each of the nine RVM layers. (This is about the
+# connection and its factor. The projection behind them is another matter: it has at least $C^2$ weights in each layer.)
 
 # %%
 sizes = {}
@@ -469,7 +470,7 @@ assert sizes["paper-no-residual"] == sizes["paper-no-adjustment"]
 assert share < 0.1
 
 # %% [markdown]
-# The claim holds, for the factors and the connection. (The projection is another matter: $C^2$ weights in each layer.)
+# The claim holds.
 #
 # ## Exercises
 #
