@@ -354,7 +354,7 @@ for experiment in experiments(recorded):
         continue
     row = next(r for r in standings(both, family(recorded)) if r.system == pair[1])
     difference = row.against
-    print(f"real radiographs, {experiment.title}:")
+    print("real radiographs,", experiment.title.replace(": ", "\n  ") + ":")
     print(f"  without the connections {100 * difference.mean:+.2f} points of DSC,")
     interval = f"{100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
     print(f"  95% interval over {row.runs} runs each {interval}: {row.verdict}")
