@@ -944,7 +944,20 @@ assert np.mean(curve[-10:]) < 0.3 * error_convolution
 # %% [markdown]
 # Selection costs the convolution, and with it the FFT: the scan has to be done step by step, or by another parallel
 # method. That is the subject of {doc}`02_selective_scan`.
+
+# %% [markdown]
+# ## Try it live
 #
+# Choose a pixel and a step, constant or selected by the pixels, and see what a state
+# with $A = -1$ still holds there of every other pixel. In a running notebook the picture
+# is computed anew with every move; the page shows some of its pictures.
+
+# %%
+from lightm_book.live import explore_scan
+
+explore_scan()
+
+# %% [markdown]
 # (ssm-deeper)=
 # ## Deeper: frequencies, and what a state can hold
 #
@@ -1036,40 +1049,63 @@ assert missed[4] > missed[16] > missed[64]
 # %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ Half of it a row later
 # :label: ex-ssm-row
-# An image is 256 pixels wide and is scanned row-major. Which $\Delta$ makes a state with $A = -1$ remember *half* of
-# what it saw one row above?
+# An image is 256 pixels wide and is scanned row-major. Which $\Delta$ makes a state
+# with $A = -1$ remember *half* of what it saw one row above?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# What is left of a state after $k$ pixels is $e^{A \Delta k}$.
 # :::
 #
 # :::{solution} ex-ssm-row
 # :class: dropdown
-# The half-life {eq}`eq-half-life` has to be 256 pixels: $\Delta = \ln 2 / 256 \approx 0.0027$. In Python:
-# `delta_answer = math.log(2) / 256`. It lies near the lower end of the range in which Mamba starts, and only the
-# slowest of the sixteen states, $A = -1$, has it there.
+# The half-life {eq}`eq-half-life` has to be 256 pixels:
+# $\Delta = \ln 2 / 256 \approx 0.0027$. It lies near the lower end of the range in
+# which Mamba starts, and only the slowest of the sixteen states, $A = -1$, has it
+# there.
+#
+# ```python
+# delta = math.log(2) / 256
+# ```
 # :::
 
 # %%
-delta_answer = None  # your answer
+delta = None  # your answer
 
-# %%
-if delta_answer is None:
-    print("Replace None by your answer.")
-else:
-    remembered = zoh(-one, one, float(delta_answer))[0].item() ** 256
-    print("Right." if abs(remembered - 0.5) < 0.01 else f"Not yet: {remembered:.3f} of it is left after a row.")
+check("ex-ssm-row", delta)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★ A cup without a hole
 # :label: ex-ssm-sum
-# A cup without a hole, $A = 0$, $B = C = 1$, $\Delta = 1$. What are $\bar A$ and $\bar B$ under zero-order hold, and what
-# does the recurrence compute from a row? Write that as one call of a torch function.
+# With $A = 0$, $B = C = 1$ and $\Delta = 1$, what are $\bar A$ and $\bar B$ under
+# zero-order hold, and what does the recurrence compute from a row? Write that as one
+# call of a torch function of `u`, a tensor `(L,)`.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Write down $h_1$, $h_2$ and $h_3$ as sums of inputs.
 # :::
 #
 # :::{solution} ex-ssm-sum
 # :class: dropdown
-# $\bar A = e^0 = 1$, and $\bar B = \int_0^1 e^{0}\,ds = 1$: the state adds everything up, `return u.cumsum(0)`. It has a
-# memory without end and can't tell anything apart in it.
+# $\bar A = e^0 = 1$, and $\bar B = \int_0^1 e^{0}\,ds = 1$: the state adds everything
+# up. It has a memory without end and can't tell anything apart in it.
+#
+# ```python
+# def running(u):
+#     return u.cumsum(0)
+# ```
 # :::
 
 
@@ -1078,18 +1114,19 @@ def running(u):
     return None  # your answer
 
 
-# %%
-mine, right = running(row), recurrence(*zoh(0 * one, one, 1.0), one, row)
-if mine is None:
-    print("Replace None by your answer.")
-else:
-    print("Right." if torch.allclose(mine, right) else "Not yet: compare the first three values with row[:3].")
+check("ex-ssm-sum", running)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ The kernel without a loop
 # :label: ex-ssm-vandermonde
-# For a diagonal $A$, the kernel is $K_k = \sum_n C_n \bar B_n \bar A_n^k$. Compute it without a loop, as one product of a
-# matrix with a vector.
+# For a diagonal $A$, the kernel is $K_k = \sum_n C_n \bar B_n \bar A_n^k$. Compute it
+# without a loop, as one product of a matrix with a vector. `A_bar`, `B_bar` and `C` are
+# tensors `(N,)`; the result is `(length,)`.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# One row of the matrix for each $k$, from 0 on, and one column for each state.
 # :::
 #
 # :::{solution} ex-ssm-vandermonde
@@ -1098,8 +1135,8 @@ else:
 #
 # ```python
 # def my_kernel(A_bar, B_bar, C, length):
-#     vandermonde = A_bar ** torch.arange(length)[:, None]  # (length, N)
-#     return vandermonde @ (C * B_bar)
+#     powers = A_bar ** torch.arange(length)[:, None]  # (length, N)
+#     return powers @ (C * B_bar)  # (length,)
 # ```
 # :::
 
@@ -1109,25 +1146,28 @@ def my_kernel(A_bar, B_bar, C, length):
     return None  # your answer
 
 
-# %%
-A_bar, B_bar = mamba(A, B, 0.1)
-mine, right = my_kernel(A_bar, B_bar, C, 50), kernel(A_bar, B_bar, C, 50)
-if mine is None:
-    print("Replace None by your answer.")
-else:
-    print("Right." if mine.shape == right.shape and torch.allclose(mine, right) else "Not yet.")
+check("ex-ssm-vandermonde", my_kernel)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ A row that bites its tail
 # :label: ex-ssm-wrap
-# A friend writes the FFT convolution without padding. For the row through the lungs, which pixels does it get wrong,
-# and where do the errors come from? Then repair it with the second argument of `rfft` and `irfft`.
+# A friend writes the FFT convolution without padding, as in the cell below. Which
+# pixels of a row does it get wrong, and where do the errors come from? Then repair it
+# with the second argument of `rfft` and `irfft`, for every length and every kernel.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# The discrete Fourier transform takes the row for a ring. How many places does the ring
+# need, so that the end of the row doesn't reach its beginning?
 # :::
 #
 # :::{solution} ex-ssm-wrap
 # :class: dropdown
-# The discrete Fourier transform takes the row for a ring: the end of the row is "before" its beginning, so the first
-# pixels are wrong, the more so the longer the memory. With room for $2L - 1$ values the ends don't meet:
+# On a ring the end of the row comes 'before' its beginning, so the first pixels are
+# wrong, the more so the longer the memory. The full convolution of two rows of $L$
+# values has $2L - 1$, so that many places are enough, and fewer are not: a fixed number
+# of zeros works only for short memories.
 #
 # ```python
 # def ring(u, K):
@@ -1142,10 +1182,30 @@ def ring(u, K):
     return torch.fft.irfft(torch.fft.rfft(u) * torch.fft.rfft(K), len(u))  # your change
 
 
-# %%
-K = kernel(*zoh(-one, one, 0.3), one, len(row))
-wrong = (ring(row, K) - convolve(row, K)).abs() > 1e-6
-print("Right." if not wrong.any() else f"The first {int(wrong.nonzero().max()) + 1} of {len(row)} pixels are wrong.")
+check("ex-ssm-wrap", ring)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: where should the step start?
+# :label: ex-ssm-open
+# Mamba's steps start between 0.001 and 0.1 whatever the image. Propose a rule that
+# takes the width of the image into account. Say what you would measure to find out
+# whether it helps a segmentation, and which result would convince you that it does not.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# The half-life in pixels is $\ln 2 / (\Delta |A|)$; `SelectiveSSM` makes $\Delta$ from
+# a bias that is drawn once.
+# :::
+#
+# :::{solution} ex-ssm-open
+# :class: dropdown
+# A good answer ties the range of $\Delta$ to the width, so that some states outlive a
+# row, and notes that the bias is learnt, so the start may not matter after training. It
+# trains both with several seeds, names the measure (DSC, or the influence of a pixel on
+# the one below it) beforehand, and says how large a difference would have to be to be
+# seen ({doc}`08_ablations`).
+# :::
 
 # %% [markdown]
 # ## In short

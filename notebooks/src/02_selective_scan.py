@@ -839,45 +839,65 @@ for name in contenders:
 # %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ Three tokens at once
 # :label: ex-scan-compose
-# Three tokens have $(a, b) = (0.5, 1)$, $(0, 2)$ and $(1, 3)$, in this order. Which single step $(a, b)$ has the same
-# effect as all three? Guess first what $a$ must be.
+# Three tokens have $(a, b) = (0.5, 1)$, $(0, 2)$ and $(1, 3)$, in this order. Which
+# single step $(a, b)$ has the same effect as all three? Guess first what $a$ must be.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Apply the three functions $h \mapsto a h + b$, one after the other, to an unknown $h$.
 # :::
 #
 # :::{solution} ex-scan-compose
 # :class: dropdown
-# $a = 0$: the second token forgets everything. By {eq}`eq-compose`, tokens 2 and 3 are $(1 \cdot 0,\ 1 \cdot 2 + 3) =
-# (0, 5)$, and token 1 before them changes nothing: `step_answer = (0, 5)`.
+# $a = 0$: the second token forgets everything. By {eq}`eq-compose`, tokens 2 and 3
+# together are $(1 \cdot 0,\ 1 \cdot 2 + 3) = (0, 5)$, and token 1 before them changes
+# nothing.
+#
+# ```python
+# step = (0, 5)
+# ```
 # :::
 
 # %%
-step_answer = None  # your answer: (a, b)
+step = None  # your answer: (a, b)
 
-# %%
-if step_answer is None:
-    print("Replace None by your answer.")
-else:
-    right = then(then((0.5, 1), (0, 2)), (1, 3))
-    print("Right." if tuple(map(float, step_answer)) == right else "Not yet: apply the three functions to h = 1.")
+check("ex-scan-compose", step)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ A running maximum in rounds
 # :label: ex-scan-max
-# A running maximum, $h_t = \max(h_{t-1}, u_t)$, is a recurrence, too. Can it be computed in $\log_2 L$ rounds? Write
-# `doubling_max(u)` in the manner of `doubling`.
+# A running maximum, $h_t = \max(h_{t-1}, u_t)$, is a recurrence, too. Can it be
+# computed in $\log_2 L$ rounds? Write `doubling_max(u)` for `u` `(L,)` in the manner of
+# `doubling`, without torch's own `cummax`.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# All that doubling needs is that brackets don't matter: what are they for $\max$? And
+# which value, put before the row, changes no maximum?
 # :::
 #
 # :::{solution} ex-scan-max
 # :class: dropdown
-# All that doubling needs is that brackets don't matter, and $\max(\max(x, y), z) = \max(x, \max(y, z))$. A token is
-# described by one number, joining is `torch.maximum`, and $-\infty$ does nothing.
+# $\max(\max(x, y), z) = \max(x, \max(y, z))$. A token is described by one number,
+# joining is `torch.maximum`, and $-\infty$ changes nothing. (0 does, if all tokens are
+# negative.)
 #
 # ```python
 # def doubling_max(u):
 #     reach = 1
 #     while reach < u.shape[-1]:
-#         before = F.pad(u, (reach, 0), value=-math.inf)[..., :-reach]
+#         before = F.pad(u, (reach, 0), value=-torch.inf)[..., :-reach]
 #         u = torch.maximum(before, u)
 #         reach *= 2
 #     return u
@@ -890,24 +910,28 @@ def doubling_max(u):
     return None  # your answer
 
 
-# %%
-mine, right = doubling_max(tokens), tokens.cummax(0).values
-if mine is None:
-    print("Replace None by your answer.")
-else:
-    print("Right." if torch.equal(mine, right) else "Not yet: compare with tokens.cummax(0).values.")
+check("ex-scan-max", doubling_max)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ An image in two halves
 # :label: ex-scan-stream
-# An image arrives in two halves, and the second has to be scanned without looking at the first again. `selective_scan`
-# has no argument for an initial state, but `return_last_state=True` gives the last one, $h$. Complete the output of
-# the second half: by how much does a state $h$ at its beginning change $y_t$? (One channel, one state.)
+# An image arrives in two halves, and the second has to be scanned without looking at
+# the first again. `selective_scan` has no argument for an initial state, but
+# `return_last_state=True` gives the last one, $h$. Complete the output of the second
+# half: by how much does a state $h$ at its beginning change $y_t$? (One channel, one
+# state: `delta` and `C` are `(L,)`, `h` and `A` numbers.)
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# How much of $h$ is left after the first token of the second half, and after $t$ of
+# them?
 # :::
 #
 # :::{solution} ex-scan-stream
 # :class: dropdown
-# Equation {eq}`eq-carry` again: after $t$ tokens $e^{A \sum \Delta} h$ of it is left, and it is read by $C_t$.
+# Equation {eq}`eq-carry` again: after $t$ tokens $e^{A \sum \Delta} h$ of it is left,
+# and it is read by $C_t$.
 #
 # ```python
 # def from_state(h, delta, A, C):
@@ -918,30 +942,30 @@ else:
 
 # %%
 def from_state(h, delta, A, C):
-    """What a state h (a number) adds to the outputs; delta, C (L,), A a number."""
-    return None  # your answer
+    return None  # your answer: what h adds to the outputs, (L,)
 
 
-# %%
-whole = one_channel(u, delta, A, B, C).flatten()
-first, state = one_channel(u[:2], delta[:2], A, B[:2], C[:2], return_last_state=True)
-second = one_channel(u[2:], delta[2:], A, B[2:], C[2:]).flatten()
-mine = from_state(state.item(), delta[2:], A.item(), C[2:])
-if mine is None:
-    print("Replace None by your answer.")
-else:
-    print("Right." if torch.allclose(second + mine, whole[2:]) else "Not yet.")
+check("ex-scan-stream", from_state)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ The gradient of the gate
 # :label: ex-scan-gate
-# The scan of a network is followed by a gate, $y_t \cdot \mathrm{SiLU}(z_t)$ with $\mathrm{SiLU}(z) = z\,\sigma(z)$.
-# Derive $\bar z_t$ from the output $y_t$ before the gate and the gradient $\bar o_t$ of the output after it.
+# The scan of a network is followed by a gate, $o_t = y_t \cdot \mathrm{SiLU}(z_t)$ with
+# $\mathrm{SiLU}(z) = z\,\sigma(z)$. Derive the gradient $\bar z_t$ from the output
+# $y_t$ before the gate and the gradient $\bar o_t$ of the output after it. All three
+# are `(L,)`; `do` is $\bar o$.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# The product rule for $z\,\sigma(z)$, with $\sigma' = \sigma (1 - \sigma)$; then the
+# chain rule.
 # :::
 #
 # :::{solution} ex-scan-gate
 # :class: dropdown
-# $\bar z_t = \bar o_t\, y_t\, \mathrm{SiLU}'(z_t)$ with $\mathrm{SiLU}'(z) = \sigma(z) + z\,\sigma(z)(1 - \sigma(z))$.
+# $\bar z_t = \bar o_t\, y_t\, \mathrm{SiLU}'(z_t)$ with
+# $\mathrm{SiLU}'(z) = \sigma(z) + z\,\sigma(z)(1 - \sigma(z))$.
 #
 # ```python
 # def gate_gradient(y, z, do):
@@ -956,14 +980,28 @@ def gate_gradient(y, z, do):
     return None  # your answer
 
 
-# %%
-z = torch.linspace(-3, 3, 5, dtype=f64, requires_grad=True)
-one_channel(u, delta, A, B, C, z=z.view(1, 1, -1)).sum().backward()
-mine = gate_gradient(y, z.detach(), torch.ones(5, dtype=f64))
-if mine is None:
-    print("Replace None by your answer.")
-else:
-    print("Right." if torch.allclose(mine, z.grad) else "Not yet: differentiate z σ(z) by the product rule.")
+check("ex-scan-gate", gate_gradient)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: how long should a chunk be?
+# :label: ex-scan-open
+# The chunked scan has a free choice, the length of a chunk. Write down what grows and
+# what shrinks with it: calls, work, memory. Predict the best length for your machine,
+# then measure it for two sequence lengths. Where was the prediction wrong, and why?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Inside a chunk all pairs or all rounds, between chunks one state: count the elements
+# that each writes.
+# :::
+#
+# :::{solution} ex-scan-open
+# :class: dropdown
+# A good answer counts before it measures, repeats the measurement and shows its spread,
+# and separates what depends on the length of the sequence from what depends on the
+# machine's caches. {doc}`11_fast_scan` does this for the package's own backends.
+# :::
 
 # %% [markdown]
 # ## In short

@@ -476,46 +476,105 @@ assert (varies > 0).all()  # every channel's Δ differs between pixels: selectio
 # what it holds; where it is large, it takes in what it sees and forgets faster.
 
 # %% [markdown]
+# ## Try it live
+#
+# The scan of chapter 1 again, now with a choice of directions: which pixels does the
+# state remember at the chosen one?
+
+# %%
+from lightm_book.live import explore_scan
+
+explore_scan(directions=True)
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ The pixel below
 # :label: ex-vss-below
-# An image is 512 pixels wide. How many tokens lie between a pixel and the one below it in direction 0 (row-major),
-# and how many in direction 2 (column-major)? Write the two distances into the cell below the solution.
+# An image is 512 pixels wide. How many tokens later does the pixel below come in
+# direction 0 (row-major), and how many in direction 2 (column-major)?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Number the first tokens in either direction.
 # :::
 #
 # :::{solution} ex-vss-below
 # :class: dropdown
-# In direction 0 the pixel below comes a whole row later: 512 tokens. In direction 2 the columns are read, so it is
-# the next token: 1. That is what the column-major scans of VMamba are for.
+# In direction 0 the pixel below comes a whole row later: 512 tokens. In direction 2 the
+# columns are read, so it is the next token: 1. That is what the column-major scans of
+# VMamba are for.
+#
+# ```python
+# below = (512, 1)
+# ```
 # :::
 
 # %%
 below = None  # your answer: (tokens in direction 0, tokens in direction 2)
 
-# %%
-position = torch.arange(2 * 512).view(1, -1, 1)
-paths = [to_direction(position, (2, 512), direction).flatten().tolist() for direction in (0, 2)]
-right = tuple(path.index(512) - path.index(0) for path in paths)  # token 512 is below token 0
-print("Replace None by your answer." if below is None else "Right." if tuple(below) == right else "Not yet.")
+check("ex-vss-below", below)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★ What a pixel gets to see
+# :label: ex-vss-view
+# An image has 64 × 64 pixels. Rows and columns are counted from 0. How many pixels,
+# itself included, can the pixel in row 10, column 20 see through the scan in direction
+# 0, and how many in direction 1, its reverse?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# In direction 0: all that come before it, and itself.
+# :::
+#
+# :::{solution} ex-vss-view
+# :class: dropdown
+# Ten whole rows and 20 pixels come before it: $10 \cdot 64 + 20 + 1 = 661$. In the
+# reverse direction it sees the other pixels and, again, itself: $64^2 - 660 = 3436$.
+#
+# ```python
+# view = (10 * 64 + 20 + 1, 64 * 64 - 10 * 64 - 20)
+# ```
+# :::
+
+# %%
+view = None  # your answer: (direction 0, direction 1)
+
+check("ex-vss-view", view)
+
+# %% [markdown]
+# :::{exercise} ★★ All parameters of a module
 # :label: ex-vss-count
-# Write the number of parameters of `VSSModule(C, 2)` as a function of $C$: $\lambda = 2$, $N = 16$, $R = \lceil
-# C/16\rceil$, one direction, spatial DWConv. The linear layers have no bias, the convolution and the LayerNorm have
-# one.
+# Write the number of parameters of `VSSModule(C, 2)` as a function of $C$:
+# $\lambda = 2$, $N = 16$, $R = \lceil C/16\rceil$, one direction, spatial DWConv. The
+# linear layers have no bias, the convolution and the LayerNorm have one.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `VSSModule(32, 2).named_parameters()` has all shapes; $D = 2C$.
 # :::
 #
 # :::{solution} ex-vss-count
 # :class: dropdown
-# With $D = 2C$: three linear layers $3CD$; DWConv $9D + D$; SSM `x_proj` $D(R + 2N)$, `dt_proj` $RD$, its bias $D$,
-# `A_log` $DN$, `D` $D$; LayerNorm $2D$. In Python:
+# With $D = 2C$: three linear layers $3CD$; DWConv $9D + D$; SSM `x_proj` $D(R + 2N)$,
+# `dt_proj` $RD$, its bias $D$, `A_log` $DN$, `D` $D$; LayerNorm $2D$.
 #
 # ```python
 # def parameters(C):
-#     D, N, R = 2 * C, 16, math.ceil(C / 16)
-#     return 3 * C * D + 10 * D + D * (R + 2 * N) + R * D + D + D * N + D + 2 * D
+#     D, N, R = 2 * C, 16, -(-C // 16)
+#     linear, dwconv, norm = 3 * C * D, 10 * D, 2 * D
+#     ssm = D * (R + 2 * N) + R * D + D + D * N + D
+#     return linear + dwconv + ssm + norm
 # ```
 # :::
 
@@ -525,42 +584,64 @@ def parameters(C):
     return None  # your formula
 
 
-# %%
-widths = (32, 64, 128, 256)
-right = [sum(p.numel() for p in VSSModule(C, 2).parameters()) for C in widths]
-mine = [parameters(C) for C in widths]
-print("Replace None by your formula." if None in mine else "Right." if mine == right else f"Not yet: {right}.")
+check("ex-vss-count", parameters)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ Look forward only
 # :label: ex-vss-reverse
-# Make a one-direction module with `dwconv="causal"` look only at what comes *after* a pixel, without touching its
-# code: wrap it in a function of the tokens. The check cell asks for the gradient.
+# Make a one-direction module with `dwconv="causal"` look only at what comes *at or
+# after* a pixel, without touching its code: wrap it in a function of the tokens,
+# `(1, 35, 8)`, of an image of 5 × 7 pixels. The check looks at the gradient.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# In which order must the module get the tokens, and in which order does it give its
+# answer?
 # :::
 #
 # :::{solution} ex-vss-reverse
 # :class: dropdown
-# Feed it the tokens backwards and turn the answer round again:
+# Feed it the tokens backwards and turn the answer round again.
 #
 # ```python
 # def anticausal(x):
-#     return from_direction(module(to_direction(x, grid, 1), grid), grid, 1)
+#     return from_direction(to_run(to_direction(x, (5, 7), 1), (5, 7)), (5, 7), 1)
 # ```
 # :::
 
 # %%
-grid, module = (5, 7), VSSModule(8, 2, dwconv="causal")
-
-
-def anticausal(x):
-    return module(x, grid)  # your change: this one still looks back
+to_run = VSSModule(8, 2, dwconv="causal")  # 8 channels
 
 
 # %%
-seen = influence(anticausal, grid, (2, 3), 8).flatten() > 0
-now = 2 * grid[1] + 3
-right = not seen[:now].any() and seen[now:].all()
-print("Right." if right else "Still looks back: change anticausal above.")
+def anticausal(x):
+    return to_run(x, (5, 7))  # your change: this one still looks back
+
+
+check("ex-vss-reverse", anticausal)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: another way through the image
+# :label: ex-vss-open
+# Row by row is one order of many: columns, zigzag, blocks, a Hilbert curve. Choose one
+# and say which pixels become neighbours and which are torn apart. How would you compare
+# two orders *before* training anything, and what would such a comparison not tell?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Compute, for all pairs of neighbouring pixels, how many tokens lie between them in
+# each order.
+# :::
+#
+# :::{solution} ex-vss-open
+# :class: dropdown
+# A good answer compares distributions of distances (a mean hides that row-major has 1
+# and $W$ only), relates them to the half-life of a state, and notes that the DWConv
+# already joins neighbours. What it can't tell: whether the network needs the far pixels
+# at all.
+# :::
 
 # %% [markdown]
 # ## In short

@@ -471,23 +471,94 @@ assert share < 0.1
 
 # %% [markdown]
 # The claim holds.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ Ten times as much of both
+# :label: ex-rvm-ratio
+# Somebody multiplies the adjustment factors $s$ by 10, and the VSS module's last linear
+# map, too. By which factor does the output of the layer's second LayerNorm change?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# What does LayerNorm make of $x$ and of $10\,x$?
+# :::
+#
+# :::{solution} ex-rvm-ratio
+# :class: dropdown
+# By 1: not at all, but for LayerNorm's $\epsilon$. Only the ratio of the two terms
+# counts.
+#
+# ```python
+# factor = 1
+# ```
+# :::
+
+# %%
+factor = None  # your answer
+
+check("ex-rvm-ratio", factor)
+
+# %% [markdown]
+# :::{exercise} ★ All adjustment factors
+# :label: ex-rvm-factors
+# How many adjustment factors, numbers in the vectors $s$ of its RVM layers, does the 2D
+# network have? It has 1, 2 and 2 layers in the encoder blocks, with 32, 64 and 128
+# channels at their input, and 4 in the bottleneck with 256.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# The last layer of a block doubles the channels at its *output*; $s$ multiplies the
+# input.
+# :::
+#
+# :::{solution} ex-rvm-factors
+# :class: dropdown
+# $32 + 2 \cdot 64 + 2 \cdot 128 + 4 \cdot 256 = 1440$: almost no parameters, as the
+# paper says.
+#
+# ```python
+# factors = 32 + 2 * 64 + 2 * 128 + 4 * 256
+# ```
+# :::
+
+# %%
+factors = None  # your answer
+
+check("ex-rvm-factors", factors)
+
+# %% [markdown]
+# :::{exercise} ★★ The gradient of s
 # :label: ex-rvm-gradient
-# Let $G$ be the gradient of a loss with respect to $\widetilde M$, a tensor of shape $(B, L, C)$. Write the
-# gradient with respect to $s$ in terms of $G$ and $M_{in}$, then as one line of PyTorch.
+# Let $G$ be the gradient of a loss with respect to $\widetilde M$, a tensor of shape
+# $(B, L, C)$. Write the gradient with respect to $s$ in terms of $G$ and $M_{in}$, then
+# as one line of PyTorch.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Which entries of $\widetilde M$ does $s_c$ appear in, and what does it multiply there?
 # :::
 #
 # :::{solution} ex-rvm-gradient
 # :class: dropdown
-# In {eq}`eq-rvm-residual` $s_c$ multiplies $M_{in}$ in channel $c$ of every token of every case, so
-# $\partial\,\mathrm{loss}/\partial s_c = \sum_{b, l} G_{blc} M_{in, blc}$:
+# In {eq}`eq-rvm-residual` $s_c$ multiplies $M_{in}$ in channel $c$ of every token of
+# every case, so
+# $\partial\,\mathrm{loss}/\partial s_c = \sum_{b, l} G_{blc} M_{in, blc}$.
 #
 # ```python
 # def gradient_of_s(G, M):
-#     return (G * M).sum((0, 1))
+#     return (G * M).sum((0, 1))  # (C,)
 # ```
 # :::
 
@@ -497,41 +568,60 @@ def gradient_of_s(G, M):
     return None  # your line
 
 
-# %%
-layer, grid = RVMLayer(4, 2), (2, 3)
-M = torch.randn(3, 6, 4)
-inner = layer.mixer(layer.norm_in(M), grid) + layer.s * M  # M~
-loss = layer.proj(layer.norm_out(inner)).square().sum()
-G, right = torch.autograd.grad(loss, (inner, layer.s))
-mine = gradient_of_s(G, M)
-print("Replace None by your line." if mine is None else "Right." if torch.allclose(mine, right) else "Not yet.")
+check("ex-rvm-gradient", gradient_of_s)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ Every pixel for itself
 # :label: ex-rvm-identity
-# Which single parameter of an RVM layer can be set to zero so that no pixel sees another, whatever the rest is? Write
-# its name, as in `layer.named_parameters()`.
+# Which single parameter of an RVM layer can be set to zero so that no pixel sees
+# another, but still itself, whatever the rest is? Write its name, as in
+# `RVMLayer(4, 2).named_parameters()`. There is more than one.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Two parts let pixels meet, both inside the VSS module. What must be zero so that
+# nothing of them reaches the output?
 # :::
 #
 # :::{solution} ex-rvm-identity
 # :class: dropdown
-# `mixer.out_proj.weight`: then the VSS module returns zero, and $s \cdot M$, the LayerNorm and the projection work
-# on each token by itself. (`mixer.gate_proj.weight` does it too: a gate of SiLU(0) = 0 closes the module.)
+# `mixer.out_proj.weight`: then the VSS module returns zero, and $s \cdot M$, the
+# LayerNorm and the projection work on each token by itself. `mixer.gate_proj.weight`
+# does it too: a gate of SiLU(0) = 0 closes the module.
+#
+# ```python
+# name = "mixer.out_proj.weight"
+# ```
 # :::
 
 # %%
 name = None  # your answer: the name of a parameter, as a string
 
-# %%
-layer, M = RVMLayer(4, 2), torch.randn(1, 6, 4, requires_grad=True)
-if name is None:
-    print("Replace None by your answer.")
-else:
-    with torch.no_grad():
-        dict(layer.named_parameters())[name].zero_()
-    (seen,) = torch.autograd.grad(layer(M, (2, 3))[0, 5].square().sum(), M)
-    alone = (seen[0, :5] == 0).all() and (seen[0, 5] != 0).any()
-    print("Right." if alone else "Not yet: token 5 still sees others, or nothing at all.")
+check("ex-rvm-identity", name)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: what do the factors learn?
+# :label: ex-rvm-open
+# Take a trained network (`lightm train smoke` makes one in a minute or two) and look at
+# its factors $s$, layer by layer. They started at 1. Where did they go? Compare with a
+# network that was trained with other seeds, and say what your finding could mean for
+# the paper's ablation, and what it can't.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `lightm.inference.Predictor` loads a run; the parameters of its `model` whose names
+# end in `.s` are the factors (the decoder has some, too). Only the ratio to the other
+# term counts.
+# :::
+#
+# :::{solution} ex-rvm-open
+# :class: dropdown
+# A good answer shows distributions with several seeds, doesn't read size as importance
+# (LayerNorm makes only the ratio count, so the other term's size is needed as well),
+# and keeps apart what a layer *uses* from what the network would *lose* without it.
+# :::
 
 # %% [markdown]
 # ## In short

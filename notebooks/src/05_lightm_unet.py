@@ -531,64 +531,110 @@ for wrong in (size_is_wrong, too_many_channels, not_normalised):
 # %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
-# :label: ex-unet-tokens
-# How many tokens do the scans read, all RVM layers of the 2D network together, for one image of 512 × 512? (A layer
-# reads the tokens of its own resolution, before the pooling.)
-# :::
-#
-# :::{solution} ex-unet-tokens
-# :class: dropdown
-# One layer at 512², two at 256², two at 128², four at 64²:
-# `512**2 + 2 * 256**2 + 2 * 128**2 + 4 * 64**2` = 442,368.
-# :::
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
 
-# %%
-tokens = None  # your answer
-
-# %%
-grids = []
-with torch.device("meta"):
-    meta = LightMUNet(2, 1, 2)
-    for module in meta.modules():
-        if type(module).__name__ == "VSSModule":
-            module.register_forward_pre_hook(lambda module, inputs: grids.append(inputs[1]))
-    meta(torch.empty(1, 1, 512, 512))
-right = sum(math.prod(grid) for grid in grids)
-print("Replace None by your answer." if tokens is None else "Right." if tokens == right else "Not yet.")
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★ The shape after two blocks
+# :label: ex-unet-block
+# An image has 64 × 96 pixels. Which shape (channels, height, width) does the second
+# encoder block of the 2D network give, $F_D^2$?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Each block doubles the channels, 32 at first, and halves both axes.
+# :::
+#
+# :::{solution} ex-unet-block
+# :class: dropdown
+# Twice doubled and twice halved: $(128, 16, 24)$.
+#
+# ```python
+# shape = (128, 16, 24)
+# ```
+# :::
+
+# %%
+shape = None  # your answer: (channels, height, width)
+
+check("ex-unet-block", shape)
+
+# %% [markdown]
+# :::{exercise} ★ Twice as wide
 # :label: ex-unet-width
-# `width=64` doubles all channels. By about which factor do the parameters grow? Guess first (a whole number), then
-# let the cell check.
+# `width=64` doubles all channels. By about which factor do the parameters grow? Guess a
+# whole number first.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Which axes of a linear layer's weight double?
 # :::
 #
 # :::{solution} ex-unet-width
 # :class: dropdown
-# About 4. Nearly all parameters are in linear layers from $C$ to a multiple of $C$ channels, and both ends double.
-# Not quite 4, because some parts grow only in proportion to $C$: depthwise filters, norms, $A$, $D$, $s$.
+# About 4. Nearly all parameters are in linear layers from $C$ to a multiple of $C$
+# channels, and both ends double. Not quite 4, because some parts grow only in
+# proportion to $C$: depthwise filters, norms, $A$, $D$, $s$.
+#
+# ```python
+# factor = 4
+# ```
 # :::
 
 # %%
 factor = None  # your guess
 
-# %%
-with torch.device("meta"):
-    wide = sum(p.numel() for p in LightMUNet(2, 1, 2, width=64).parameters())
-right = round(wide / counted.params)
-print("Replace None by your guess." if factor is None else "Right." if factor == right else "Not yet.")
+check("ex-unet-width", factor)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ How much is read
+# :label: ex-unet-tokens
+# How many tokens do the scans read, all RVM layers of the 2D network together, for one
+# image of 512 × 512? (A layer reads the tokens of its own resolution, before the
+# pooling.)
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# 1, 2, 2 and 4 layers, at 512², 256², 128² and 64² pixels.
+# :::
+#
+# :::{solution} ex-unet-tokens
+# :class: dropdown
+# One layer at 512², two at 256², two at 128², four at 64²: the sum is 442,368.
+#
+# ```python
+# tokens = 512**2 + 2 * 256**2 + 2 * 128**2 + 4 * 64**2
+# ```
+# :::
+
+# %%
+tokens = None  # your answer
+
+check("ex-unet-tokens", tokens)
+
+# %% [markdown]
+# :::{exercise} ★★ Images of any size
 # :label: ex-unet-pad
-# Write a function that pads a batch of images with zeros, at the end of each axis, to the next size that the
-# network takes.
+# The network takes sizes that are multiples of 8. Write a function that pads a batch of
+# images, 2D or 3D, with zeros at the end of each axis to the next size that fits, and
+# leaves alone what fits already.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `-size % 8` is what is missing to the next multiple of 8. `F.pad` counts axes from the
+# last one backwards, and takes (before, after) for each.
 # :::
 #
 # :::{solution} ex-unet-pad
 # :class: dropdown
-# `F.pad` counts axes from the last one backwards, and takes (before, after) for each:
+# Beware of `8 - size % 8`, which adds eight zeros to a size that fits.
 #
 # ```python
 # def pad_to_fit(x):
@@ -600,14 +646,33 @@ print("Replace None by your guess." if factor is None else "Right." if factor ==
 
 # %%
 def pad_to_fit(x):
-    return x  # your change
+    return None  # your answer
 
 
-# %%
-x = torch.ones(1, 1, 30, 41)
-padded = pad_to_fit(x)
-right = tuple(padded.shape) == (1, 1, 32, 48) and torch.equal(padded[..., :30, :41], x) and padded.sum() == x.sum()
-print("Right." if right else f"{tuple(padded.shape)} doesn't fit yet: change pad_to_fit above.")
+check("ex-unet-pad", pad_to_fit)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: a gap in the text
+# :label: ex-unet-open
+# The text leaves open how many directions are scanned, which DWConv is meant, and what
+# halves the decoder's channels. Choose one of them. Collect everything in the paper
+# that speaks for one reading or the other: words, equations, figures, printed counts.
+# Which reading would you implement, and what would change your mind?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Figure 2, the ablations and Table 1's costs are evidence, too;
+# {doc}`10_paper_and_code` has the authors' own program.
+# :::
+#
+# :::{solution} ex-unet-open
+# :class: dropdown
+# A good answer separates what is said from what is customary, counts (a reading must
+# reproduce the printed numbers under a convention that also fits the other rows), uses
+# the released code as evidence for what was run rather than for what was meant, and
+# says what it could not decide.
+# :::
 
 # %% [markdown]
 # ## In short
