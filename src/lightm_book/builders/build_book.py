@@ -27,8 +27,16 @@ import yaml
 
 from lightm import __version__
 from lightm_book import ROOT
-from lightm_book.builders.build_facts import CURVES, citation, errata, facts, headline
-from lightm_book.builders.build_notebooks import ENVIRONMENT, NOTEBOOKS, quiet_stderr, strip_ansi
+from lightm_book.builders.build_facts import CURVES, citation, errata, facts, headline, record_facts
+from lightm_book.builders.build_notebooks import (
+    ENVIRONMENT,
+    NOTEBOOKS,
+    SOURCES,
+    merge_streams,
+    quiet_stderr,
+    read_source,
+    strip_ansi,
+)
 from lightm_book.builders.front import for_the_front_page
 from lightm_book.builders.teaching import chapter_table, load_chapters, purposes, schedules
 from lightm_book.paper import load_evidence
@@ -190,10 +198,16 @@ def execute(name: str, package: str) -> str | None:
     return None
 
 
-def for_the_page(notebook: nbformat.NotebookNode) -> str:
-    """The notebook as the page shows it: no trace of papermill, and links to the book's own pages of the source."""
+def for_the_page(notebook: nbformat.NotebookNode, source: nbformat.NotebookNode | None = None) -> str:
+    """The notebook as the page shows it: no trace of papermill, and links to the book's own pages of the source.
+
+    source: the chapter's source; the page takes its Markdown, in MyST, where the notebook has plain Markdown.
+    """
     notebook.metadata.pop("papermill", None)
+    merge_streams(notebook)
+    myst = {cell.id: cell.source for cell in source.cells if cell.cell_type == "markdown"} if source else {}
     for cell in notebook.cells:
+        cell.source = myst.get(cell.id, cell.source)
         for extra in ("papermill", "execution"):
             cell.metadata.pop(extra, None)
         if "injected-parameters" in cell.metadata.get("tags", []):
@@ -220,13 +234,15 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
     for name in names:
         notebook = nbformat.read((NOTEBOOKS if committed else EXECUTED) / f"{name}.ipynb", as_version=4)
         durations[name] = notebook.metadata.get("papermill", {}).get("duration")
-        pages[f"notebooks/{name}.ipynb"] = for_the_page(notebook).encode()
+        pages[f"notebooks/{name}.ipynb"] = for_the_page(notebook, read_source(SOURCES / f"{name}.py")).encode()
     text = "This copy was built from the committed notebooks without running them: nothing was measured.\n"
     if not committed:
         text = facts(durations, RUN)
         pages[f"book/{CURVES}"] = (RUN / CURVES).read_bytes()
     evidence, plans = load_evidence(ROOT), load_chapters(NOTEBOOKS if committed else EXECUTED)
+    rates = len(list((ROOT / "results" / "rates").glob("*.json")))
     marks = {
+        "book/checklist.md": {"facts of the records": record_facts(evidence.runs, rates)},
         "book/this_build.md": {"facts of the build": text},
         "book/intro.md": {"headline": headline(evidence.runs), "findings": for_the_front_page(evidence)},
         "book/how_to_read.md": {"chapters": chapter_table(plans)},
@@ -272,6 +288,12 @@ def build_pages(folder: Path, out: Path, log: Path) -> None:
         )
 
 
+def offer(html: Path, names: list[str]) -> None:
+    """A page's download button gives the notebook in plain Markdown, as it is committed."""
+    for name in names:
+        shutil.copyfile(NOTEBOOKS / f"{name}.ipynb", html / "_sources" / "notebooks" / f"{name}.ipynb")
+
+
 def build_book(committed: bool = False) -> int:
     """Build it, or, from the committed outputs, a copy to look at; returns the exit code."""
     BUILD.mkdir(exist_ok=True)
@@ -286,6 +308,7 @@ def build_book(committed: bool = False) -> int:
         after = {
             "lay out the pages": partial(stage, folder, names, committed),
             "build the pages": partial(build_pages, folder, out, BUILD / "jupyter-book.log"),
+            "lay out the downloads": partial(offer, out / "_build" / "html", names),
         }
         progress = Progress({**before, **notebooks, **after})
         for name in before:
