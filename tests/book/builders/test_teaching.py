@@ -32,7 +32,7 @@ def test_the_contents_list_no_chapter_before_one_that_it_needs(chapters):
 def test_what_a_chapter_says_it_needs_is_in_the_table(chapters):
     for number, chapter in chapters.items():
         first = " ".join(cell.source for cell in chapter.sections[0].cells)
-        line = re.search(r"You need: (.*?)\n\n", first, re.DOTALL)
+        line = re.search(r"You need: (.*?)\.\s", first, re.DOTALL)
         named = {int(n) for n in re.findall(r"`(\d\d)_", line[1])} if line else set()
         assert named <= set(chapter.about["needs"]), number
 
