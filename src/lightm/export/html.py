@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from lightm.data.transforms import CT_WINDOW
+from lightm.data.transforms import window_of
 from lightm.errors import LightMError, suggest
 from lightm.export.card import Card
 from lightm.export.describe import Described, describe
@@ -25,7 +25,7 @@ from lightm.files import whole_file
 PAGE, RUNTIME = (Path(__file__).parent / name for name in ("page", "runtime"))
 RUNTIME_SCRIPTS = ("memory.js", "engine.js", "operations.js")  # the network, also without a page around it
 SERVICE_SCRIPTS = ("png.js", "preprocess.js", "picture.js", "service.js")  # pictures in, labels out
-NORMALISATIONS = ("zscore", "ct")
+NORMALISATIONS = ("zscore", "percentile", "ct", "window:LOW:HIGH")
 
 
 def export_html(
@@ -37,7 +37,8 @@ def export_html(
 ) -> Path:
     """Write the page of a trained network as one self-contained HTML file; returns its path.
 
-    source: a run folder of `lightm train` (its best checkpoint), or a LightM-UNet in 2D, which needs a `card`.
+    source: a run folder of `lightm train` (its best checkpoint), a weights file, the name of weights that come with the
+    package, or a LightM-UNet in 2D, which needs a `card`.
     precision: of the weights in the file, "float16" or "float32". force: replace a file that is there.
     The file appears whole or not at all. LightMError: a network that the page's runtime can't run, by name; a card that
     does not fit it; a path that can't be written.
@@ -55,8 +56,9 @@ def page(described: Described, card: Card) -> str:
     _check(described, card)
     classes = list(card.classes)
     names = ", ".join(classes[1:])
-    window = list(CT_WINDOW)
-    network = {"classes": classes, "size": list(card.size), "normalise": card.normalise, "window": window}
+    window = window_of(card.normalise)
+    how = {"normalise": "window", "window": window} if window else {"normalise": card.normalise}
+    network = {"classes": classes, "size": list(card.size), **how}
     parts = {
         "title": html.escape(card.title or f"Find {names}"),
         "lead": html.escape(card.lead or f"Give a picture; the network outlines {names}."),
@@ -98,7 +100,7 @@ def _check(described: Described, card: Card) -> None:
     if len(card.size) != 2 or any(n < step or n % step for n in card.size):
         sizes = "x".join(map(str, card.size))
         raise LightMError(f"size={sizes} does not fit the network: give height and width divisible by {step}.")
-    if card.normalise not in NORMALISATIONS:
+    if card.normalise not in NORMALISATIONS and not window_of(card.normalise):
         raise LightMError(
             f"There is no normalisation {card.normalise!r}. {suggest(str(card.normalise), NORMALISATIONS)}"
         )

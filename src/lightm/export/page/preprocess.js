@@ -63,7 +63,18 @@ lightm.NORMALISE = {
     const std = Math.max(Math.sqrt(squares / plane.length), 1e-6);
     return plane.map((value) => (value - mean) / std);
   },
-  ct(plane, [low, high]) {
+  // Cut at the 0.5th and 99.5th percentile, which lie between two values of the sorted plane, then as zscore.
+  percentile(plane) {
+    const sorted = plane.slice().sort(); // typed arrays sort as numbers
+    const [low, high] = [0.005, 0.995].map((share) => {
+      const place = share * (sorted.length - 1);
+      const below = Math.floor(place);
+      const above = Math.min(below + 1, sorted.length - 1);
+      return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
+    });
+    return lightm.NORMALISE.zscore(plane.map((value) => Math.min(Math.max(value, low), high)));
+  },
+  window(plane, [low, high]) {
     return plane.map((value) => (Math.min(Math.max(value, low), high) - (low + high) / 2) / ((high - low) / 2));
   },
 };
