@@ -1,4 +1,4 @@
-"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | claim | count."""
+"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claim(s) | rounding | count."""
 
 import argparse
 import sys
@@ -65,6 +65,18 @@ With --run what it rests on is made anew first: the counts of the tables, or eve
     sub.add_argument("--out", type=Path, metavar="DIR", default="runs/claims", help="where (default: runs/claims)")
 
 
+def _add_rounding(command: AddCommand) -> None:
+    sub = command(
+        "rounding",
+        _rounding,
+        "what rounding a run's weights to float16 costs in DSC, on its own test cases",
+        "Score a run's test cases twice, with its weights in float32 and as `lightm export --weights` rounds them.",
+        "  lightm-book rounding runs/cxr-lungs --json results/rounding.json",
+    )
+    sub.add_argument("run_folder", type=Path, metavar="RUN", help="a finished run whose data is here")
+    sub.add_argument("--json", type=Path, metavar="FILE", required=True, help="the record to write")
+
+
 def _build(args: argparse.Namespace) -> None:
     sys.exit(_builder("lightm-book build", "build_book").build_book(args.committed))
 
@@ -87,6 +99,17 @@ def _builder(command: str, module: str) -> ModuleType:
         raise LightMError(f"`{command}` needs the package {error.name}: {remedy}.") from error
 
 
+def _rounding(args: argparse.Namespace) -> None:
+    from lightm.files import write_json
+    from lightm.training.logs import CaseProgress
+    from lightm_book.compare.rounding import rounding
+
+    record = rounding(args.run_folder, CaseProgress("scoring"))
+    write_json(record, args.json)
+    means = ", ".join(f"{name} {record[name]:.5f}" for name in ("as_trained", "float32", "float16"))
+    print(f"{args.json}: mean DSC {means}; the case that changes most: {record['largest_change']:+.5f}")
+
+
 def _claim(args: argparse.Namespace) -> None:
     from lightm_book import ROOT
     from lightm_book.paper import load_evidence
@@ -102,7 +125,7 @@ LIGHTM_BOOK = Program(
     "lightm-book",
     "What the book of LightM-UNet needs; `make` calls it. bench, reproduce and count also work without its repository.",
     "Each command has its own help, with examples: lightm-book bench --help",
-    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_claim, count.add),
+    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_claim, _add_rounding, count.add),
 )
 
 

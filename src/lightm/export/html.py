@@ -23,6 +23,7 @@ from lightm.export.source import free_path, open_source
 from lightm.files import whole_file
 
 PAGE, RUNTIME = (Path(__file__).parent / name for name in ("page", "runtime"))
+MODULE = RUNTIME / "kernels.wasm"
 RUNTIME_SCRIPTS = ("memory.js", "engine.js", "operations.js")  # the network, also without a page around it
 SERVICE_SCRIPTS = ("png.js", "preprocess.js", "picture.js", "service.js")  # pictures in, labels out
 NORMALISATIONS = ("zscore", "percentile", "ct", "window:LOW:HIGH")
@@ -56,18 +57,15 @@ def page(described: Described, card: Card) -> str:
     _check(described, card)
     classes = list(card.classes)
     names = ", ".join(classes[1:])
-    window = window_of(card.normalise)
-    how = {"normalise": "window", "window": window} if window else {"normalise": card.normalise}
-    network = {"classes": classes, "size": list(card.size), **how}
     parts = {
         "title": html.escape(card.title or f"Find {names}"),
         "lead": html.escape(card.lead or f"Give a picture; the network outlines {names}."),
         "labels": html.escape(", ".join(f"{value} {name}" for value, name in enumerate(classes))),
         "about": _about(described, card),
-        "network": _json({**described.description, "network": network}),
-        "module": _base64((RUNTIME / "kernels.wasm").read_bytes()),
-        "weights": _base64(described.weights),
-        "example": "" if card.example is None else _base64(_png(card.example)),
+        "network": script_json(network(described, card)),
+        "module": base64_of(MODULE.read_bytes()),
+        "weights": base64_of(described.weights),
+        "example": "" if card.example is None else base64_of(png_of(card.example)),
         "css": (PAGE / "page.css").read_text("utf-8").strip(),
         "runtime": "\n".join(runtime_sources().values()).strip(),
         "page": _bare(PAGE / "page.js"),
@@ -77,6 +75,13 @@ def page(described: Described, card: Card) -> str:
     for name, text in zip(rest[::2], rest[1::2], strict=True):
         out += [parts[name], text]
     return "".join(out)
+
+
+def network(described: Described, card: Card) -> dict:
+    """What the runtime's service opens: the description, and how pictures are prepared for the network."""
+    window = window_of(card.normalise)
+    how = {"normalise": "window", "window": window} if window else {"normalise": card.normalise}
+    return {**described.description, "network": {"classes": list(card.classes), "size": list(card.size), **how}}
 
 
 def runtime_sources() -> dict[str, str]:
@@ -134,16 +139,18 @@ def _about(described: Described, card: Card) -> str:
     return f"<dl>\n{items}\n</dl>"
 
 
-def _json(value: dict) -> str:
+def script_json(value: dict) -> str:
     """JSON that can stand in a script element: no "<" can end it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
 
 
-def _base64(data: bytes) -> str:
+def base64_of(data: bytes) -> str:
+    """As text, for a script."""
     return base64.b64encode(data).decode("ascii")
 
 
-def _png(values: np.ndarray) -> bytes:
+def png_of(values: np.ndarray) -> bytes:
+    """Gray values 0 to 255 (H, W) as a PNG."""
     if values.ndim != 2 or not math.prod(values.shape):
         raise LightMError(f"The example has shape {values.shape}: give gray values (H, W).")
     buffer = io.BytesIO()

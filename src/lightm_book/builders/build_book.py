@@ -29,6 +29,8 @@ from lightm.training.record import list_records
 from lightm_book import ROOT
 from lightm_book.builders.build_facts import CURVES, facts, headline
 from lightm_book.builders.build_notebooks import ENVIRONMENT, NOTEBOOKS, quiet_stderr, strip_ansi
+from lightm_book.builders.build_try_it import WEIGHTS, try_it
+from lightm_book.builders.model_card import model_card
 
 BUILD = ROOT / "_build"
 RECIPE = "smoke"
@@ -222,6 +224,11 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
     if not committed:
         text = facts(durations, RUN)
         pages[f"book/{CURVES}"] = (RUN / CURVES).read_bytes()
+    card = model_card(WEIGHTS)
+    pages["book/model_card.md"] = pages["book/model_card.md"].replace(b"% model card\n", card.encode())
+    text, files = try_it(None if committed else RUN)
+    pages["book/try_it.md"] = pages["book/try_it.md"].replace(b"% the panel\n", text.encode())
+    pages |= {f"book/_static/try_it/{name}": content for name, content in files.items()}
     found = headline(list_records(ROOT / "results" / "runs"))
     pages["book/this_build.md"] = pages["book/this_build.md"].replace(b"% facts of the build\n", text.encode())
     pages["book/intro.md"] = pages["book/intro.md"].replace(b"% headline\n", found.encode())

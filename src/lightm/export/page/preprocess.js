@@ -136,3 +136,22 @@ lightm.probabilities = (result, H, W) => {
   });
   return out;
 };
+
+// Labels (H, W) -> the same with all but the borders between two of them left out, `thick` pixels to either side.
+lightm.outline = (labels, H, W, thick) => {
+  const edge = new Uint8Array(W * H);
+  const mark = (x, y, k) => {
+    for (let v = Math.max(0, y - thick); v <= Math.min(H - 1, y + thick - 1); v++) {
+      edge.fill(k, v * W + Math.max(0, x - thick), v * W + Math.min(W, x + thick));
+    }
+  };
+  for (let y = 0; y < H; y++) {
+    for (let x = 0; x < W; x++) {
+      const i = y * W + x;
+      for (const j of [x ? i - 1 : i, y ? i - W : i]) {
+        if (labels[j] !== labels[i]) mark(x, y, labels[i] || labels[j]);
+      }
+    }
+  }
+  return edge;
+};
