@@ -42,8 +42,9 @@ lightm.views = (state, description, $) => {
     $("channels").setAttribute("aria-label", `${stage}: ${text}`);
     lightm.drawChannels($("channels"), state.kept[stage]);
     $("skip").hidden = !reads;
-    if (reads) lightm.drawChannels($("below"), state.kept[below(reads.stage)]);
-    $("below").setAttribute("aria-label", reads ? `${below(reads.stage)}: what ${reads.stage} adds the skip to` : "");
+    if (!reads) return;
+    lightm.drawChannels($("below"), state.kept[below(reads.stage)]);
+    $("below").setAttribute("aria-label", `${below(reads.stage)}: what ${reads.stage} adds the skip connection to`);
   }
 
   function drawScan() {
