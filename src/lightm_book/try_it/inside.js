@@ -63,6 +63,16 @@ lightm.reach = (parts, share) => {
   return parts.length;
 };
 
+// The channel of delta (L, D) whose largest value is most times its smallest.
+lightm.liveliest = (delta, D) => {
+  const [low, high] = [new Float32Array(D).fill(Infinity), new Float32Array(D)];
+  delta.forEach((step, i) => {
+    low[i % D] = Math.min(low[i % D], step);
+    high[i % D] = Math.max(high[i % D], step);
+  });
+  return high.reduce((best, top, d) => (top / low[d] > high[best] / low[best] ? d : best), 0);
+};
+
 // How well two label maps agree on what is not background: twice the overlap over the sum; 1 if both are empty.
 lightm.dice = (a, b) => {
   let [both, sum] = [0, 0];

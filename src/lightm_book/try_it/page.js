@@ -150,8 +150,10 @@
     const path = lightm.path(direction, H, W);
     const placeOf = new Uint32Array(path.length);
     path.forEach((token, i) => (placeOf[token] = i));
+    const first = !state.scan;
     state.scan = { layer, H, W, values, path, placeOf, gray: lightm.resize(state.small, h, w, H, W) };
     $("channel").max = layer.inner;
+    if (first) $("channel").value = 1 + lightm.liveliest(values.delta, layer.inner); // the others are there to be chosen
     $("place").max = path.length;
     chooseChannel();
   }
