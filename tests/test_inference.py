@@ -6,6 +6,7 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from tiny import cheaply
@@ -59,6 +60,19 @@ def test_a_gray_jpeg_in_colour_gives_what_the_gray_one_gives(predictor, radiogra
         predictor.predict_file(tmp_path / name, tmp_path / f"{name}.label.png")
     labels = [(tmp_path / f"{name}.label.png").read_bytes() for name in ("gray.jpg", "both.png")]
     assert labels[0] == labels[1]
+
+
+def test_a_colour_picture_is_used_as_gray_and_a_turned_one_upright_and_both_is_said(predictor, tmp_path, caplog):
+    colours = Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 16, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    colours.save(tmp_path / "photo.png", exif=exif)
+    colours.convert("L").transpose(Image.Transpose.ROTATE_270).save(tmp_path / "upright.png")
+    for name in ("photo", "upright"):
+        predictor.predict_file(tmp_path / f"{name}.png", tmp_path / f"{name}-mask.png")
+    assert (tmp_path / "photo-mask.png").read_bytes() == (tmp_path / "upright-mask.png").read_bytes()
+    said = [record.getMessage().partition("photo.png ")[2] for record in caplog.records]
+    assert said == ["was turned as its EXIF data asks.", "has colours: the network was given its shades of gray."]
 
 
 def test_a_predicted_volume_lies_where_the_image_lies_however_its_axes_run(volume_run, volume, tmp_path):
@@ -125,11 +139,11 @@ def test_an_image_that_does_not_fit_is_named_and_nothing_written(predictor, radi
     folder = tmp_path / "images"
     folder.mkdir()
     rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)).save(folder / "colour.png")
+    tifffile.imwrite(folder / "colour.tif", rng.integers(0, 2**16, (24, 24, 3), dtype=np.uint16))
     (folder / "cut.png").write_bytes(radiograph[0].read_bytes()[:100])
     (folder / "notes.txt").write_text("no image")
     for name, sentence in (
-        ("colour.png", "has 3 channels and the network of .* takes 1; convert it to gray"),
+        ("colour.tif", "has 3 channels and the network of .* takes 1; convert it to gray"),
         ("cut.png", "is damaged or incomplete"),
         ("notes.txt", "can't read this kind of file"),
         ("none.png", r"There is no file .*none\.png"),

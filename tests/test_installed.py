@@ -163,6 +163,7 @@ def test_the_installed_scripts_start_and_the_front_door_opens(python, elsewhere)
 def test_the_source_archive_installs_the_same_files_as_the_wheel(archives, python, tmp_path):
     whole = contents(python)
     assert {"lightm/recipes/smoke.toml", "lightm_book/plans/gpu.toml", "lightm/py.typed"} <= whole.keys()
+    assert {"lightm/weights/LICENSE.txt", "lightm/export/page/page.js", "lightm_book/try_it/panel.html"} <= whole.keys()
     assert contents(install(archives["wheel of the sdist"], tmp_path / "venv")) == whole
 
 

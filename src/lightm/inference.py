@@ -5,6 +5,7 @@
 >>> shares = predictor.predict_file("radiograph.png", "lungs.png")  # {"background": 0.71, "lung": 0.29}
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,26 +20,25 @@ from lightm.errors import LightMError
 from lightm.models import build_model
 from lightm.training.checkpoint import load_weights, read_network
 from lightm.training.evaluation import autocast, evaluate, resize_logits
-from lightm.training.run_folder import load_run
 from lightm.training.task import Task
+from lightm.training.weights import open_trained
+
+_log = logging.getLogger("lightm")
 
 
 def load(source: str | Path) -> nn.Module:
     """A trained network, in eval mode, on the CPU: images (B, C, *S) -> logits (B, K, *S).
 
-    source: a folder that `lightm train` made, for its best weights; or a weights file (.safetensors) whose metadata
-    names the network, such as best/model.safetensors of such a folder. The images must have the size and the
-    normalisation of its training; `Predictor` takes care of both.
-    LightMError: no such folder or file, or it is damaged, or it names no network.
+    source: a folder that `lightm train` made, for its best weights; a weights file (.safetensors) whose metadata names
+    the network, such as best/model.safetensors of such a folder; or the name of weights that come with the package
+    (`lightm.training.weights`). The images must have the size and the normalisation of its training; `Predictor` takes
+    care of both. LightMError: no such folder, file or name, or it is damaged, or it names no network.
     """
     path = Path(source).expanduser()
-    if path.is_dir():
-        model = load_run(path).network()
-    elif path.is_file():
-        model = _named(path)
-        load_weights(path, model)
-    else:
-        raise LightMError(f"There is no run folder and no weights file {path}; correct the path.")
+    if not path.is_file():
+        return open_trained(source).network().eval()
+    model = _named(path)
+    load_weights(path, model)
     return model.eval()
 
 
@@ -53,14 +53,15 @@ def _named(path: Path) -> nn.Module:
 
 
 class Predictor:
-    """The best network of a run folder, ready for images; the data set that it learned from need not be there.
+    """A trained network, ready for images; the data set that it learned from need not be there.
 
-    run: the folder that `lightm train` made. device: where it computes; None is the accelerator if there is one.
-    LightMError: no run folder, or one without a whole checkpoint.
+    run: the folder that `lightm train` made, for its best network; a weights file that `lightm export` made of one; or
+    the name of weights that come with the package. device: where it computes; None is the accelerator if there is one.
+    LightMError: nothing of the kind, or a run folder without a whole checkpoint.
     """
 
     def __init__(self, run: str | Path, device: torch.device | str | None = None):
-        self.run, found = Path(run), load_run(run)
+        self.run, found = Path(run), open_trained(run)
         self.config, self.epoch = found.config, found.epoch
         self.task: Task = found.task
         self.device = torch.device(device) if device else _default_device()
@@ -122,15 +123,23 @@ class Predictor:
             return self.model(images).float()  # (B, C, *size) -> (B, K, *size)
 
     def _checked(self, image: ImageFile, path: Path) -> np.ndarray:
-        """The image's values (C, *S) if the network can take them; equal channels of a gray picture become one."""
+        """The image's values (C, *S) if the network can take them; a colour picture becomes a gray one, and it is said.
+
+        The page of `lightm export --html` does the same, value for value.
+        """
         values, dims, channels = image.values, self.task.spatial_dims, self.task.in_channels
         if values.ndim - 1 != dims:
             raise LightMError(
                 f"{path} is {values.ndim - 1}D and the network of {self.run} {dims}D; "
                 f"give it {'a picture' if dims == 2 else 'a volume'}, or use a run on {values.ndim - 1}D data."
             )
+        if image.notes:
+            _log.warning(f"{path} was {', '.join(image.notes)}.")
         if channels == 1 and (values == values[:1]).all():
             values = values[:1]  # gray, saved as colour
+        elif channels == 1 and image.affine is None and len(values) == 3 and 0 <= values.min() <= values.max() <= 255:
+            values = _gray(values)
+            _log.warning(f"{path} has colours: the network was given its shades of gray.")
         if len(values) != channels:
             raise LightMError(
                 f"{path} has {len(values)} channels and the network of {self.run} takes {channels}; "
@@ -156,14 +165,14 @@ def evaluate_run(
     reading: Callable[[int, int], None] = lambda done, total: None,
     scoring: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Score the best checkpoint of a run on a part of its own split: "train", "val" or "test".
+    """Score a run's best checkpoint, or a weights file of one, on a part of its own split: "train", "val" or "test".
 
     root: the data set's folder if it lies elsewhere than in training. reading, scoring: called with (done, total).
     Returns {"run", "dataset", "part", "epoch", "scores", "native"}, the last two as in a record.
     """
     from lightm.training.session import start_processes
 
-    found = load_run(run)
+    found = open_trained(run)
     data, accelerator = found.data(root), start_processes()
     scores, native, _ = evaluate(
         found.network().to(accelerator.device),
@@ -196,6 +205,12 @@ def _checked_files(image_path: str | Path, out_path: str | Path, force: bool) ->
     if out_path.exists() and not force:
         raise LightMError(f"{out_path} exists already; choose another name, or replace it with --force (force=True).")
     return image
+
+
+def _gray(values: np.ndarray) -> np.ndarray:
+    """Red, green, blue (3, H, W), 0 to 255 -> gray (1, H, W), by the weights of ITU-R BT.601 as Pillow rounds them."""
+    red, green, blue = np.rint(values).astype(np.int64)
+    return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.float32)[None]
 
 
 def _default_device() -> torch.device:

@@ -130,6 +130,18 @@ With --run what it rests on is made anew first: the counts of the tables, or eve
     sub.add_argument("--out", type=Path, metavar="DIR", default="runs/claims", help="where (default: runs/claims)")
 
 
+def _add_rounding(command: AddCommand) -> None:
+    sub = command(
+        "rounding",
+        _rounding,
+        "what rounding a run's weights to float16 costs in DSC, on its own test cases",
+        "Score a run's test cases twice, with its weights in float32 and as `lightm export --weights` rounds them.",
+        "  lightm-book rounding runs/cxr-lungs --json results/rounding.json",
+    )
+    sub.add_argument("run_folder", type=Path, metavar="RUN", help="a finished run whose data is here")
+    sub.add_argument("--json", type=Path, metavar="FILE", required=True, help="the record to write")
+
+
 def _build(args: argparse.Namespace) -> None:
     sys.exit(_builder("lightm-book build", "build_book").build_book(args.committed))
 
@@ -175,6 +187,17 @@ def _builder(command: str, module: str) -> ModuleType:
         raise LightMError(f"`{command}` needs the package {error.name}: {remedy}.") from error
 
 
+def _rounding(args: argparse.Namespace) -> None:
+    from lightm.files import write_json
+    from lightm.training.logs import CaseProgress
+    from lightm_book.compare.rounding import rounding
+
+    record = rounding(args.run_folder, CaseProgress("scoring"))
+    write_json(record, args.json)
+    means = ", ".join(f"{name} {record[name]:.5f}" for name in ("as_trained", "float32", "float16"))
+    print(f"{args.json}: mean DSC {means}; the case that changes most: {record['largest_change']:+.5f}")
+
+
 def _claim(args: argparse.Namespace) -> None:
     from lightm_book import ROOT
     from lightm_book.paper import load_evidence
@@ -192,7 +215,7 @@ LIGHTM_BOOK = Program(
     "Each command has its own help, with examples: lightm-book bench --help",
     (
         *(_add_build, _add_notebooks, _add_mark, _add_front, _add_workshop, _add_pdf),
-        *(bench.add, reproduce.add, _add_claims, _add_claim, _add_crate, count.add),
+        *(bench.add, reproduce.add, _add_claims, _add_claim, _add_rounding, _add_crate, count.add),
     ),
 )
 

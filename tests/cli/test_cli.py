@@ -47,7 +47,7 @@ def recipe(tmp_path):
         ("train smoke --resume", "There is nothing to resume in runs/smoke; leave out --resume to start there."),
         ("predict runs/none image.png", "The following arguments are required: OUT."),
         ("predict runs/none image.png out.png", "There is no file image.png; correct the path."),
-        ("evaluate runs/none", "There is no run folder runs/none; correct the path, or make one with `lightm train`."),
+        ("evaluate runs/none", "There is no run folder and no weights file runs/none; correct the path"),
         ("evaluate runs/none --split tset", "invalid choice: 'tset'"),
         ("evaluate runs/none --json none/scores.json", "There is no folder none; make it"),
         ("count --model lightm", "There is no model 'lightm'."),

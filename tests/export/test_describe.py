@@ -85,6 +85,7 @@ def test_volumes_bad_weights_and_unknown_precisions_are_refused():
         ({"classes": ("background", "lung", "heart")}, "names 3 classes and the network has 2"),
         ({"size": (30, 32)}, "size=30x32 .* divisible by 2|divisible by"),
         ({"normalise": "zscor"}, "no normalisation 'zscor'. Did you mean 'zscore'"),
+        ({"normalise": "window:5:5"}, "window:LOW:HIGH with two rising numbers"),
         ({"trained_on": " "}, "trained_on"),
         ({"example": np.zeros((2, 4, 4))}, r"shape \(2, 4, 4\)"),
     ],

@@ -132,6 +132,7 @@ def test_a_jpeg_is_turned_as_its_exif_says(page, chromium, tmp_path):
         path = tmp_path / f"turned{orientation}.jpg"
         Image.fromarray(gray).save(path, quality=95, exif=exif)
         give(page, path)
+        assert ("turned as its EXIF data asks" in page.text("#caption")) == (orientation > 1)
         page.run("document.querySelector('input[value=none]').click()")
         page.run("document.getElementById('save-view').click()")
         shown = saved(chromium, f"turned{orientation}-none.png", page)[..., 0]

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from lightm.data.images import read_image
-from lightm.data.transforms import CT_WINDOW, normalise_image, resize_image
+from lightm.data.transforms import normalise_image, resize_image, window_of
 from lightm.errors import LightMError
 from lightm.training.evaluation import resize_logits
 
@@ -79,6 +79,11 @@ def _pictures() -> dict[str, bytes]:
     buffer = io.BytesIO()
     Image.fromarray(_bytes(H, W, 3).astype(np.uint8)).save(buffer, "PNG", optimize=True)
     found["from Pillow"] = buffer.getvalue()
+    for orientation in range(9):  # 0 is none
+        exif, buffer = Image.Exif(), io.BytesIO()
+        exif[0x0112] = orientation
+        Image.fromarray(_bytes(H, W).astype(np.uint8)).save(buffer, "PNG", exif=exif)
+        found[f"turned, {orientation}"] = buffer.getvalue()
     return found
 
 
@@ -119,12 +124,13 @@ def test_damaged_png_files_are_refused(node, tmp_path):
             read_image(tmp_path / "picture.png")
 
 
-@pytest.mark.parametrize("normalise", ["zscore", "ct"])
+@pytest.mark.parametrize("normalise", ["zscore", "percentile", "ct", "window:20:180.5"])
 @pytest.mark.parametrize("size", [(300, 201), (64, 48), (37, 19), (32, 200), (1, 1)])
 def test_the_networks_input_is_pythons(size, normalise, node, tmp_path):
     image = torch.from_numpy(_bytes(1, *size).astype("<f4"))
     image.numpy().tofile(tmp_path / "values")
-    job = {"shape": list(image.shape), "to": [64, 48], "normalise": normalise, "window": CT_WINDOW}
+    window = window_of(normalise)
+    job = {"shape": list(image.shape), "to": [64, 48], "normalise": "window" if window else normalise, "window": window}
     node({"task": "prepare", "values": str(tmp_path / "values"), "out": str(tmp_path / "out"), **job})
     found = torch.from_numpy(np.fromfile(tmp_path / "out", "<f4").reshape(64, 48))
     expected = normalise_image(resize_image(image, (64, 48)), normalise)[0]
@@ -137,8 +143,7 @@ def test_colour_becomes_gray_as_pillow_has_it_and_gray_saved_as_colour_stays_wha
     lightness = np.asarray(Image.fromarray(colour.transpose(1, 2, 0)).convert("L"))
     for values, expected, coloured in ((colour, lightness, True), (gray, gray[0], False)):
         values.astype("<f4").tofile(tmp_path / "values")
-        job = {"shape": [3, 16, 16], "to": [16, 16], "normalise": "ct", "window": [-1.0, 1.0]}  # as good as none
-        job |= {"window": [0.0, 510.0]}
+        job = {"shape": [3, 16, 16], "to": [16, 16], "normalise": "window", "window": [0.0, 510.0]}
         paths = {"values": str(tmp_path / "values"), "out": str(tmp_path / "out")}
         assert node({"task": "prepare", **paths, **job})["colour"] is coloured
         found = np.fromfile(tmp_path / "out", "<f4").reshape(16, 16) * 255 + 255

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lightm.cli.parser import AddCommand
+from lightm.cli.parser import AddCommand, add_run
 from lightm.cpu.cores import share_cores
 from lightm.errors import LightMError
 
@@ -30,7 +30,7 @@ relative volume difference, per case and class, with bootstrap intervals and cou
   lightm evaluate --predictions mine --labels labelsTs --html report.html
   lightm evaluate --predictions mine --labels labelsTs --against theirs --tolerance 2""",
     )
-    sub.add_argument("run_folder", nargs="?", type=Path, metavar="RUN", help="a folder that `lightm train` made")
+    add_run(sub, nargs="?")
     sub.add_argument("--split", choices=("train", "val", "test"), default="test", help="cases (default: test)")
     sub.add_argument("--root", type=Path, metavar="DIR", help="the data set's folder, if it has moved")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the scores of each case to this file")

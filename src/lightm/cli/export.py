@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lightm.cli.parser import AddCommand
+from lightm.cli.parser import AddCommand, add_run
 from lightm.errors import LightMError
 
 
@@ -14,7 +14,7 @@ def add(command: AddCommand) -> None:
         _run,
         "make one file that runs a trained network: in any browser, in onnxruntime, in PyTorch",
         """\
-Write the best network of a run as one file.
+Write the best network of a run, of a weights file or of weights that come with the package as one file.
 
 --html: a page. Opened from a disk, on a computer or a phone and without a network, it takes a
 picture (file, drop, camera), outlines what the network finds, and saves the mask. Nothing is sent
@@ -23,34 +23,38 @@ anywhere. It can hold a LightM-UNet in 2D, with any options.
 network takes; also the released networks. Needs: pip install "lightm[onnx]"
 --pt2: the same networks as a program of torch.export, for CPUs; where it is loaded, lightm must be
 installed: import lightm.export.pt2, then torch.export.load(FILE).
-What goes in and what comes out stands in the metadata of both.""",
+What goes in and what comes out stands in the metadata of both.
+--weights: any run as one small file of float16 weights that every command here takes for RUN.""",
         """\
   lightm export runs/smoke --html lungs.html
   lightm export runs/smoke --onnx lungs.onnx
-  lightm export runs/smoke --pt2 lungs.pt2""",
+  lightm export runs/smoke --pt2 lungs.pt2
+  lightm export runs/smoke --weights lungs.safetensors""",
     )
-    sub.add_argument("run_folder", type=Path, metavar="RUN", help="a folder that `lightm train` made")
+    add_run(sub)
     kind = sub.add_mutually_exclusive_group(required=True)
-    for name in ("html", "onnx", "pt2"):
-        kind.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"the file to write (.{name})")
+    for name, ending in (("html", "html"), ("onnx", "onnx"), ("pt2", "pt2"), ("weights", "safetensors")):
+        kind.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"the file to write (.{ending})")
     sub.add_argument(
         "--precision",
         choices=("float16", "float32"),
-        help="of the weights in the file; float16 halves its size (default float16 for --html, float32 for --onnx)",
+        help="of the weights in the file; float16 halves its size (default: float32 for --onnx, float16 otherwise)",
     )
     sub.add_argument("--force", action="store_true", help="replace FILE if it is there already")
 
 
 def _run(args: argparse.Namespace) -> None:
-    from lightm.export import export_html, export_onnx, export_pt2
+    from lightm.export import export_html, export_onnx, export_pt2, export_weights
 
     options = {"force": args.force} | ({"precision": args.precision} if args.precision else {})
     if args.html:
         path, use = export_html(args.run_folder, args.html, **options), "open it in a browser"
     elif args.onnx:
         path, use = export_onnx(args.run_folder, args.onnx, **options), "onnxruntime runs it, its metadata says how"
+    elif args.weights:
+        path, use = export_weights(args.run_folder, args.weights, **options), "give it in the place of a run folder"
     elif args.precision:
-        raise LightMError("--precision is for --html and --onnx; the weights in a .pt2 file stay as they are: drop it.")
+        raise LightMError("The weights in a .pt2 file stay as they are: leave --precision out.")
     else:
         path, use = export_pt2(args.run_folder, args.pt2, **options), "load it after `import lightm.export.pt2`"
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; {use}.")

@@ -28,6 +28,7 @@ def _run(args: argparse.Namespace) -> None:
     from lightm.models import list_models
     from lightm.scan import backends, choose_backend
     from lightm.training.provenance import git_state, hardware, versions
+    from lightm.training.weights import list_weights
 
     def table(title: str, rows: list[tuple[str, ...]]) -> None:
         widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
@@ -52,4 +53,6 @@ def _run(args: argparse.Namespace) -> None:
         f"data sets (files under LIGHTM_DATA{f' = {home}' if home else ', which is not set'})",
         [(info.name, *found(info)) for info in list_datasets()],
     )
+    if names := list_weights():
+        print(f"\ntrained networks, in the place of a run folder\n  {', '.join(names)}")
     table("networks", [(info.name, f"{info.summary} ({info.paper_section})") for info in list_models()])

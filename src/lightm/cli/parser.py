@@ -45,6 +45,12 @@ def whole(low: int, high: int = 2**20) -> Callable[[str], int]:
     return read
 
 
+def add_run(parser: argparse.ArgumentParser, **options: Any) -> None:
+    """Declare the argument RUN, `run_folder`: a trained network."""
+    words = "a folder that `lightm train` made, a weights file, or weights of the package by name (`lightm info`)"
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help=words, **options)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that says in one sentence what is wrong, without the usage."""
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lightm.cli.parser import AddCommand
+from lightm.cli.parser import AddCommand, add_run
 from lightm.cpu.cores import share_cores
 
 
@@ -24,7 +24,7 @@ resolution and is looked at window by window: for networks trained at that resol
   lightm predict runs/smoke radiograph.png lungs.png
   lightm predict runs/phantom-ct scan.nii.gz liver.nii.gz --sliding""",
     )
-    sub.add_argument("run_folder", type=Path, metavar="RUN", help="a folder that `lightm train` made")
+    add_run(sub)
     sub.add_argument("image", type=Path, metavar="IMAGE", help="the image to segment")
     sub.add_argument("out", type=Path, metavar="OUT", help="the label map to write (.png, .nii.gz)")
     sub.add_argument("--sliding", action="store_true", help="keep the resolution, predict window by window")

@@ -80,15 +80,19 @@ def normalise_image(image: Tensor, how: str) -> Tensor:
         axes = tuple(range(1, image.ndim))
         std, mean = torch.std_mean(image, axes, keepdim=True, correction=0)
         return (image - mean) / std.clamp_min(1e-6)
-    if how == "ct" or how.startswith("window:"):
-        low, high = CT_WINDOW if how == "ct" else _window(how)
+    if window := window_of(how):
+        low, high = window
         return (image.clamp(low, high) - (low + high) / 2) / ((high - low) / 2)
     known = ("zscore", "ct", "percentile", "window:-1000:400")
     raise LightMError(f"There is no normalisation {how!r}. {suggest(how, known)}")
 
 
-def _window(how: str) -> tuple[float, float]:
-    """The two ends of "window:LOW:HIGH"."""
+def window_of(how: str) -> tuple[float, float] | None:
+    """The values that a normalisation brings to -1 and 1; None for one that looks at the image."""
+    if how == "ct":
+        return CT_WINDOW
+    if not how.startswith("window:"):
+        return None
     try:
         low, high = (float(part) for part in how.split(":")[1:])
     except ValueError:

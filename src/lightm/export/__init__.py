@@ -6,6 +6,7 @@ card, runs  what is to be said of a network, and where a run knows it from
 html        one HTML file that runs the network on any device
 onnx        an ONNX model; onnx_graph, onnx_layers, onnx_scan: how it is made
 pt2         torch.export's program
+weights     a weights file, for lightm itself
 build       makes kernels.wasm from the C sources; says when it is stale
 runtime/    the kernels in C, built for WebAssembly, and the scripts that drive them
 page/       what the reader sees, and how pictures become input
@@ -16,5 +17,6 @@ from lightm.export.describe import Described, describe
 from lightm.export.html import export_html
 from lightm.export.onnx import export_onnx
 from lightm.export.pt2 import export_pt2
+from lightm.export.weights import export_weights
 
-__all__ = ["Card", "Described", "describe", "export_html", "export_onnx", "export_pt2"]
+__all__ = ["Card", "Described", "describe", "export_html", "export_onnx", "export_pt2", "export_weights"]

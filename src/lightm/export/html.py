@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from lightm.data.transforms import CT_WINDOW
+from lightm.data.transforms import window_of
 from lightm.errors import LightMError, suggest
 from lightm.export.card import Card
 from lightm.export.describe import Described, describe
@@ -23,9 +23,10 @@ from lightm.export.source import free_path, open_source
 from lightm.files import whole_file
 
 PAGE, RUNTIME = (Path(__file__).parent / name for name in ("page", "runtime"))
+MODULE = RUNTIME / "kernels.wasm"
 RUNTIME_SCRIPTS = ("memory.js", "engine.js", "operations.js")  # the network, also without a page around it
 SERVICE_SCRIPTS = ("png.js", "preprocess.js", "picture.js", "service.js")  # pictures in, labels out
-NORMALISATIONS = ("zscore", "ct")
+NORMALISATIONS = ("zscore", "percentile", "ct", "window:LOW:HIGH")
 
 
 def export_html(
@@ -37,7 +38,8 @@ def export_html(
 ) -> Path:
     """Write the page of a trained network as one self-contained HTML file; returns its path.
 
-    source: a run folder of `lightm train` (its best checkpoint), or a LightM-UNet in 2D, which needs a `card`.
+    source: a run folder of `lightm train` (its best checkpoint), a weights file, the name of weights that come with the
+    package, or a LightM-UNet in 2D, which needs a `card`.
     precision: of the weights in the file, "float16" or "float32". force: replace a file that is there.
     The file appears whole or not at all. LightMError: a network that the page's runtime can't run, by name; a card that
     does not fit it; a path that can't be written.
@@ -55,17 +57,15 @@ def page(described: Described, card: Card) -> str:
     _check(described, card)
     classes = list(card.classes)
     names = ", ".join(classes[1:])
-    window = list(CT_WINDOW)
-    network = {"classes": classes, "size": list(card.size), "normalise": card.normalise, "window": window}
     parts = {
         "title": html.escape(card.title or f"Find {names}"),
         "lead": html.escape(card.lead or f"Give a picture; the network outlines {names}."),
         "labels": html.escape(", ".join(f"{value} {name}" for value, name in enumerate(classes))),
         "about": _about(described, card),
-        "network": _json({**described.description, "network": network}),
-        "module": _base64((RUNTIME / "kernels.wasm").read_bytes()),
-        "weights": _base64(described.weights),
-        "example": "" if card.example is None else _base64(_png(card.example)),
+        "network": script_json(network(described, card)),
+        "module": base64_of(MODULE.read_bytes()),
+        "weights": base64_of(described.weights),
+        "example": "" if card.example is None else base64_of(png_of(card.example)),
         "css": (PAGE / "page.css").read_text("utf-8").strip(),
         "runtime": "\n".join(runtime_sources().values()).strip(),
         "page": _bare(PAGE / "page.js"),
@@ -75,6 +75,13 @@ def page(described: Described, card: Card) -> str:
     for name, text in zip(rest[::2], rest[1::2], strict=True):
         out += [parts[name], text]
     return "".join(out)
+
+
+def network(described: Described, card: Card) -> dict:
+    """What the runtime's service opens: the description, and how pictures are prepared for the network."""
+    window = window_of(card.normalise)
+    how = {"normalise": "window", "window": window} if window else {"normalise": card.normalise}
+    return {**described.description, "network": {"classes": list(card.classes), "size": list(card.size), **how}}
 
 
 def runtime_sources() -> dict[str, str]:
@@ -98,7 +105,7 @@ def _check(described: Described, card: Card) -> None:
     if len(card.size) != 2 or any(n < step or n % step for n in card.size):
         sizes = "x".join(map(str, card.size))
         raise LightMError(f"size={sizes} does not fit the network: give height and width divisible by {step}.")
-    if card.normalise not in NORMALISATIONS:
+    if card.normalise not in NORMALISATIONS and not window_of(card.normalise):
         raise LightMError(
             f"There is no normalisation {card.normalise!r}. {suggest(str(card.normalise), NORMALISATIONS)}"
         )
@@ -132,16 +139,18 @@ def _about(described: Described, card: Card) -> str:
     return f"<dl>\n{items}\n</dl>"
 
 
-def _json(value: dict) -> str:
+def script_json(value: dict) -> str:
     """JSON that can stand in a script element: no "<" can end it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
 
 
-def _base64(data: bytes) -> str:
+def base64_of(data: bytes) -> str:
+    """As text, for a script."""
     return base64.b64encode(data).decode("ascii")
 
 
-def _png(values: np.ndarray) -> bytes:
+def png_of(values: np.ndarray) -> bytes:
+    """Gray values 0 to 255 (H, W) as a PNG."""
     if values.ndim != 2 or not math.prod(values.shape):
         raise LightMError(f"The example has shape {values.shape}: give gray values (H, W).")
     buffer = io.BytesIO()

@@ -46,7 +46,8 @@ def export_onnx(
 ) -> Path:
     """Write a trained network as an ONNX model; returns its path.
 
-    source: a run folder of `lightm train` (its best checkpoint), or a network in 2D or 3D, which needs a `card`: a
+    source: a run folder of `lightm train` (its best checkpoint), a weights file, the name of weights that come with the
+    package, or a network in 2D or 3D, which needs a `card`: a
     LightM-UNet with any options, its ablations, or a network that the authors released.
     precision: of the weights in the file; it computes in float32. force: replace a file that is there.
 

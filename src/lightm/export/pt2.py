@@ -44,7 +44,8 @@ METADATA = "metadata.json"
 def export_pt2(source: nn.Module | str | Path, path: str | Path, card: Card | None = None, force: bool = False) -> Path:
     """Write a trained network as torch.export's .pt2, for CPUs, in float32; returns its path.
 
-    source: a run folder of `lightm train` (its best checkpoint), or a network in 2D or 3D, which needs a `card`: a
+    source: a run folder of `lightm train` (its best checkpoint), a weights file, the name of weights that come with the
+    package, or a network in 2D or 3D, which needs a `card`: a
     LightM-UNet with any options, its ablations, or a network that the authors released. force: replace a file.
 
     The program is traced (seconds to a minute) and run once, and the file appears, whole, only if its answer is the

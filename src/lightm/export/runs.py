@@ -1,6 +1,5 @@
-"""A run folder as something to export: its best network, and the card that the run's own files fill in."""
+"""A trained network as something to export, and the card that its own record fills in."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +7,17 @@ from torch import nn
 
 from lightm.data import list_datasets
 from lightm.data.phantoms import PhantomCXR
-from lightm.errors import LightMError
+from lightm.evaluation.statistics import interval
 from lightm.export.card import Card
-from lightm.training.run_folder import RECORD_FILE, load_run
+from lightm.training.weights import open_trained
 
 RADIOGRAPHS = ("phantom-cxr", "montgomery-shenzhen")  # data sets for whose networks a phantom is an example
 
 
 def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
-    """The best network of a run folder with its card. LightMError: no run folder, or a damaged one."""
-    found = load_run(run)
-    config, task = found.config, found.task
-    record = _record(Path(run))
+    """The best network of a run folder, or that of a weights file or name, with its card. LightMError: no such."""
+    found = open_trained(run)
+    config, task, record = found.config, found.task, found.record()
     data = record.get("data", {})
     trained_on = data.get("source") or _source(config.data.name)
     if cases := data.get("cases"):
@@ -44,24 +42,17 @@ def _source(dataset: str) -> str:
     return getattr(known[dataset].load(), "source", dataset) if dataset in known else f"The data set {dataset}."
 
 
-def _record(run: Path) -> dict:
-    """What the run measured; empty if it was stopped before its end."""
-    try:
-        return json.loads((run / RECORD_FILE).read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise LightMError(f"{run / RECORD_FILE} can't be read ({error}); remove or restore it.") from None
-
-
 def _scores(record: dict) -> list[tuple[str, str]]:
     found = record.get("test_native") or record.get("test")
     if not found:
         return [("Held-out scores", "none: the training has not come to its end")]
-    summary = found["summary"]
-    each = ", ".join(f"{name} {value:.3f}" for name, value in summary["dsc"]["per_class"].items())
+    summary, each = found["summary"], []
+    for name, value in summary["dsc"]["per_class"].items():
+        bounds = interval([case["dsc"][name] for case in found["cases"]])
+        each.append(f"{name} {value:.3f}" + (f" (95% interval {bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else ""))
     where = "their own size" if found["size"] == "native" else "the training size"
-    return [("Held-out scores", f"mean Dice on {summary['cases']} cases that it never saw, at {where}: {each}")]
+    on = f"{summary['cases']} cases that it never saw, at {where}"
+    return [("Held-out scores", f"mean Dice on {on}: {', '.join(each)}")]
 
 
 def _commit(record: dict) -> list[tuple[str, str]]:

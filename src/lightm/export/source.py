@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import lightm
-from lightm.data.transforms import CT_WINDOW, normalise_image
+from lightm.data.transforms import normalise_image, window_of
 from lightm.errors import LightMError
 from lightm.export.card import Card
 from lightm.models.unet import LightMUNet
@@ -132,5 +132,5 @@ def _in_words(normalise: str) -> str:
         return (
             "each channel of each image cut at its 0.5th and 99.5th percentile, then to mean 0 and standard deviation 1"
         )
-    low, high = CT_WINDOW if normalise == "ct" else map(float, normalise.split(":")[1:])
+    low, high = window_of(normalise)
     return f"values cut at {low:g} and {high:g}, then mapped linearly to -1 … 1"

@@ -168,12 +168,13 @@ def load_matching(folder: Path, model: nn.Module, sizes: Collection[tuple[int, i
 def read_network(path: Path) -> dict[str, Any]:
     """What the metadata of a weights file says of its network: {"model": …, "task": …}, as a checkpoint's state does.
 
-    LightMError if it is no safetensors file, a damaged one, or one that names no network of lightm.
+    A file that `lightm export --weights` made says more (`lightm.training.weights`). LightMError if it is no
+    safetensors file, a damaged one, or one that names no network of lightm.
     """
     try:
         with safe_open(path, "pt") as file:
             network = json.loads((file.metadata() or {})["lightm"])
-        return {"model": dict(network["model"]), "task": dict(network["task"])}
+        return {**network, "model": dict(network["model"]), "task": dict(network["task"])}
     except (OSError, SafetensorError) as error:
         raise LightMError(f"{path} is no safetensors file, or a damaged one ({error}); give another.") from error
     except (KeyError, TypeError, ValueError):

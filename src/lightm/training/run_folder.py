@@ -6,6 +6,7 @@ log.csv       one row per epoch                tensorboard/   the same, for Tens
                                                record.json    everything measured, written last
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -43,6 +44,15 @@ class Run:
         net = build_network(self.config, self.task)
         load_model(self.checkpoint, net)
         return net
+
+    def record(self) -> dict[str, Any]:
+        """What the run measured; empty if it was stopped before its end."""
+        try:
+            return json.loads((self.folder / RECORD_FILE).read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise LightMError(f"{self.folder / RECORD_FILE} can't be read ({error}); remove or restore it.") from None
 
     def data(self, root: str | Path | None = None) -> RunData:
         """Its data set with the run's own copy of the split. root: where the data lies, if it has moved."""

@@ -37,7 +37,9 @@ from lightm_book.builders.build_notebooks import (
     read_source,
     strip_ansi,
 )
+from lightm_book.builders.build_try_it import WEIGHTS, try_it
 from lightm_book.builders.front import for_the_front_page
+from lightm_book.builders.model_card import model_card
 from lightm_book.builders.teaching import chapter_table, load_chapters, purposes, schedules
 from lightm_book.paper import load_evidence
 
@@ -241,12 +243,16 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
         pages[f"book/{CURVES}"] = (RUN / CURVES).read_bytes()
     evidence, plans = load_evidence(ROOT), load_chapters(NOTEBOOKS if committed else EXECUTED)
     rates = len(list((ROOT / "results" / "rates").glob("*.json")))
+    panel, files = try_it(None if committed else RUN)
+    pages |= {f"book/_static/try_it/{name}": content for name, content in files.items()}
     marks = {
         "book/checklist.md": {"facts of the records": record_facts(evidence.runs, rates)},
         "book/this_build.md": {"facts of the build": text},
         "book/intro.md": {"headline": headline(evidence.runs), "findings": for_the_front_page(evidence)},
         "book/how_to_read.md": {"chapters": chapter_table(plans)},
         "book/instructor.md": {"schedules": schedules(plans), "purposes": purposes(plans)},
+        "book/model_card.md": {"model card": model_card(WEIGHTS)},
+        "book/try_it.md": {"the panel": panel},
         "book/errata.md": {"errata": errata(ROOT / "book" / "errata.toml")},
         "book/cite.md": {"citation": citation(ROOT / "CITATION.cff")},
     }

@@ -56,6 +56,25 @@ def test_no_page_loads_anything_from_another_host(book, pages):
         assert not [url for url in css_urls(sheet.read_text("utf-8", errors="replace")) if foreign(url)], sheet.name
 
 
+def test_what_a_page_fetches_is_in_the_book(book, pages):
+    for name, page in pages.items():
+        for kind, attribute in FETCHED.items():
+            for tag in page.find_all(kind):
+                place = unquote(urlsplit(tag.get(attribute) or "").path)
+                if place and not tag[attribute].startswith("data:"):
+                    assert (book / name).parent.joinpath(place).exists(), (name, place)
+
+
+def test_the_page_to_try_is_small_until_the_network_is_asked_for(book, pages):
+    assert toc_files()[1] == "book/try_it", "second in the book"
+    page = pages["book/try_it"]
+    if not page.select("#try-it"):
+        pytest.skip("this copy of the package comes without weights, and a copy of the committed pages trains none")
+    assert not [tag for tag in page.find_all("script") if "weights.js" in (tag.get("src") or "")]
+    own = [path for path in (book / "_static" / "try_it").iterdir() if path.name != "weights.js"]
+    assert sum(path.stat().st_size for path in [book / "book" / "try_it.html", *own]) < 2e6
+
+
 def test_what_cells_print_stands_on_the_pages_as_it_is_in_the_notebooks(chapters):
     for name, page in chapters.items():
         notebook = nbformat.read(ROOT / f"{name}.ipynb", as_version=4)

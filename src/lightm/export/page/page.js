@@ -19,13 +19,6 @@
 
   // ---- the service ------------------------------------------------------------------------------------------------
 
-  function fromBase64(text) {
-    const letters = atob(text.trim());
-    const bytes = new Uint8Array(letters.length); // Uint8Array.from would make a string of each letter first
-    for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
-    return bytes;
-  }
-
   function connect() {
     try {
       const source = new Blob([$("runtime").textContent], { type: "text/javascript" });
@@ -51,14 +44,14 @@
   let ask = () => {};
   function open() {
     try {
-      const module = fromBase64($("module").textContent);
+      const module = lightm.fromBase64($("module").textContent);
       if (!globalThis.WebAssembly || !WebAssembly.validate(module) || !globalThis.DecompressionStream) {
         const remedy = "use Chrome or Edge 91, Firefox 113, Safari 16.4 or newer";
         throw new Error(`This browser is too old for the page, which needs WebAssembly with SIMD: ${remedy}.`);
       }
       let weights;
       try {
-        weights = fromBase64($("weights").textContent);
+        weights = lightm.fromBase64($("weights").textContent);
       } catch {
         throw new Error("The network's weights are damaged (they are no base64): get this page again from its source.");
       }
@@ -170,20 +163,7 @@
     area: ({ labels }) => [labels, labels.map((k) => (k ? 150 : 0))],
     outline({ labels }, W, H) {
       const thick = Math.max(1, Math.round(Math.max(W, H) / 500)); // to either side of the border
-      const edge = new Uint8Array(W * H);
-      const mark = (x, y, k) => {
-        for (let v = Math.max(0, y - thick); v <= Math.min(H - 1, y + thick - 1); v++) {
-          edge.fill(k, v * W + Math.max(0, x - thick), v * W + Math.min(W, x + thick));
-        }
-      };
-      for (let y = 0; y < H; y++) {
-        for (let x = 0; x < W; x++) {
-          const i = y * W + x;
-          for (const j of [x ? i - 1 : i, y ? i - W : i]) {
-            if (labels[j] !== labels[i]) mark(x, y, labels[i] || labels[j]);
-          }
-        }
-      }
+      const edge = lightm.outline(labels, H, W, thick);
       return [edge, edge.map((k) => (k ? 255 : 0))];
     },
     probability({ probabilities }, W, H) {
@@ -231,7 +211,7 @@
     });
   }
   $("example").addEventListener("click", () => {
-    const bytes = fromBase64($("example-data").textContent);
+    const bytes = lightm.fromBase64($("example-data").textContent);
     start(new File([bytes], "synthetic-example.png", { type: "image/png" }));
   });
   $("shrink").addEventListener("click", () => start(state.file, true));

@@ -16,6 +16,55 @@ lightm.kindOf = (bytes) => {
   return "";
 };
 
+// EXIF data (a TIFF header and its first list of tags) -> the orientation that it asks for, 1 to 8; 1 without one.
+lightm.orientation = (exif) => {
+  const view = new DataView(exif.buffer, exif.byteOffset, exif.byteLength);
+  try {
+    const little = view.getUint16(0) === 0x4949;
+    const at = view.getUint32(4, little);
+    for (let i = 0; i < view.getUint16(at, little); i++) {
+      const entry = at + 2 + 12 * i;
+      const value = view.getUint16(entry + 8, little);
+      if (view.getUint16(entry, little) === 0x0112) return value >= 1 && value <= 8 ? value : 1;
+    }
+  } catch {
+    // it ends too early: then it asks for nothing
+  }
+  return 1;
+};
+
+// The same of a JPEG file.
+lightm.jpegOrientation = (bytes) => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 2; at + 10 < bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda; at += 2 + view.getUint16(at + 2)) {
+    const named = String.fromCharCode(...bytes.subarray(at + 4, at + 8)) === "Exif";
+    if (bytes[at + 1] === 0xe1 && named) return lightm.orientation(bytes.subarray(at + 10, at + 2 + view.getUint16(at + 2)));
+  }
+  return 1;
+};
+
+// A picture, turned and mirrored as an orientation asks: 5 to 8 exchange rows and columns.
+lightm.turned = ({ width: w, height: h, planes }, orientation) => {
+  if (orientation === 1) return { width: w, height: h, planes };
+  const swapped = orientation >= 5;
+  const [width, height] = swapped ? [h, w] : [w, h];
+  const fromRight = [2, 3, 7, 8].includes(orientation);
+  const fromBottom = [3, 4, 6, 7].includes(orientation);
+  const turn = (plane) => {
+    const out = new plane.constructor(plane.length);
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        const [u, v] = swapped ? [y, x] : [x, y]; // column and row of the file
+        out[y * width + x] = plane[(fromBottom ? h - 1 - v : v) * w + (fromRight ? w - 1 - u : u)];
+      }
+    }
+    return out;
+  };
+  return { width, height, planes: planes.map(turn) };
+};
+
+lightm.TURNED = "The picture was turned as its EXIF data asks.";
+
 // Width and height as the header says them, before anything large is decoded; null if it does not say.
 lightm.headerSize = (bytes, kind) => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -46,18 +95,21 @@ lightm.readPicture = async (file, shrink) => {
     return { tooLarge: `${name} has ${width} x ${height} pixels, ${millions(width * height)}; the limit is ${limit}.` };
   }
   try {
-    if (kind === "PNG" && !shrink) return { ...(await lightm.decodePng(bytes)), notes: [] };
+    if (kind === "PNG" && !shrink) {
+      const picture = await lightm.decodePng(bytes);
+      return { ...picture, notes: picture.orientation > 1 ? [lightm.TURNED] : [] };
+    }
   } catch (error) {
     // what zlib or the memory complains of comes without a cause that helps
     const why = error instanceof RangeError || error instanceof TypeError ? "" : ` (${error.message})`;
     throw new Error(`${name} is damaged or incomplete${why}: choose another file, or save it again.`);
   }
-  return lightm.decodeByBrowser(file, name, shrink);
+  const notes = kind === "JPEG" && lightm.jpegOrientation(bytes) > 1 ? [lightm.TURNED] : [];
+  return lightm.decodeByBrowser(file, name, shrink, notes);
 };
 
 // JPEG, and whatever else this browser knows. It turns the picture as its EXIF orientation says.
-lightm.decodeByBrowser = async (file, name, shrink) => {
-  const notes = [];
+lightm.decodeByBrowser = async (file, name, shrink, notes) => {
   const resized = shrink ? { resizeWidth: lightm.SHRUNK_WIDTH, resizeQuality: "high" } : {};
   const exact = { imageOrientation: "from-image", premultiplyAlpha: "none", colorSpaceConversion: "none" };
   let bitmap;

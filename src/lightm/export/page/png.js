@@ -22,14 +22,14 @@ lightm.through = async (stream, bytes) =>
 lightm.readPngChunks = (bytes) => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const data = [];
-  let header, palette, ended = false;
+  let header, palette, exif, ended = false;
   for (let at = 8; !ended; ) {
     if (at + 12 > bytes.length) throw new Error("it ends too early");
     const length = view.getUint32(at);
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (at + 12 + length > bytes.length) throw new Error("it ends too early");
     const body = bytes.subarray(at + 8, at + 8 + length);
-    if (["IHDR", "PLTE", "IDAT"].includes(type)) {
+    if (["IHDR", "PLTE", "IDAT", "eXIf"].includes(type)) {
       const sum = lightm.crc32(bytes.subarray(at + 4, at + 8 + length));
       if (sum !== view.getUint32(at + 8 + length)) throw new Error(`the checksum of its ${type} differs`);
     }
@@ -39,6 +39,7 @@ lightm.readPngChunks = (bytes) => {
     }
     if (type === "PLTE") palette = body;
     if (type === "IDAT") data.push(body);
+    if (type === "eXIf") exif = body;
     ended = type === "IEND";
     at += 12 + length;
   }
@@ -48,12 +49,13 @@ lightm.readPngChunks = (bytes) => {
   const partly = header.depth === 16 && header.type !== 0; // Pillow would keep 8 of the 16, so Python refuses them, too
   if (partly) throw new Error("it has 16 bits a colour, of which 8 would be read: save it as 16-bit gray");
   if (header.type === 3 && !palette) throw new Error("its palette is missing");
-  return { ...header, palette, data };
+  return { ...header, palette, data, orientation: exif ? lightm.orientation(exif) : 1 };
 };
 
-// -> {width, height, planes: one or three arrays of whole numbers (height, width), top: the format's largest value}
+// -> {width, height, planes: one or three arrays of whole numbers (height, width), top: the format's largest value,
+// orientation: how its EXIF data had it turned, 1 if not at all}
 lightm.decodePng = async (bytes) => {
-  const { width, height, depth, type, interlaced, palette, data } = lightm.readPngChunks(bytes);
+  const { width, height, depth, type, interlaced, palette, data, orientation } = lightm.readPngChunks(bytes);
   const samples = lightm.PNG_TYPES[type][0];
   const raw = await lightm.through(new DecompressionStream("deflate"), new Blob(data));
   const passes = interlaced ? lightm.PNG_PASSES : [[0, 0, 1, 1]];
@@ -88,7 +90,7 @@ lightm.decodePng = async (bytes) => {
       }
     }
   }
-  return { width, height, planes, top: wide ? 65535 : 255 };
+  return { ...lightm.turned({ width, height, planes }, orientation), top: wide ? 65535 : 255, orientation };
 };
 
 // Undoes a row's filter in place: each byte was stored as the difference from what its neighbours predict.

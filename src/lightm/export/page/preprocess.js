@@ -63,7 +63,18 @@ lightm.NORMALISE = {
     const std = Math.max(Math.sqrt(squares / plane.length), 1e-6);
     return plane.map((value) => (value - mean) / std);
   },
-  ct(plane, [low, high]) {
+  // Cut at the 0.5th and 99.5th percentile, which lie between two values of the sorted plane, then as zscore.
+  percentile(plane) {
+    const sorted = plane.slice().sort(); // typed arrays sort as numbers
+    const [low, high] = [0.005, 0.995].map((share) => {
+      const place = share * (sorted.length - 1);
+      const below = Math.floor(place);
+      const above = Math.min(below + 1, sorted.length - 1);
+      return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
+    });
+    return lightm.NORMALISE.zscore(plane.map((value) => Math.min(Math.max(value, low), high)));
+  },
+  window(plane, [low, high]) {
     return plane.map((value) => (Math.min(Math.max(value, low), high) - (low + high) / 2) / ((high - low) / 2));
   },
 };
@@ -124,4 +135,23 @@ lightm.probabilities = (result, H, W) => {
     }
   });
   return out;
+};
+
+// Labels (H, W) -> the same with all but the borders between two of them left out, `thick` pixels to either side.
+lightm.outline = (labels, H, W, thick) => {
+  const edge = new Uint8Array(W * H);
+  const mark = (x, y, k) => {
+    for (let v = Math.max(0, y - thick); v <= Math.min(H - 1, y + thick - 1); v++) {
+      edge.fill(k, v * W + Math.max(0, x - thick), v * W + Math.min(W, x + thick));
+    }
+  };
+  for (let y = 0; y < H; y++) {
+    for (let x = 0; x < W; x++) {
+      const i = y * W + x;
+      for (const j of [x ? i - 1 : i, y ? i - W : i]) {
+        if (labels[j] !== labels[i]) mark(x, y, labels[i] || labels[j]);
+      }
+    }
+  }
+  return edge;
 };

@@ -6,7 +6,9 @@
 //          picture {id, file, shrink, options}         picture {id, gray, ...}, progress {id, share}, result {id, ...},
 //                                                      or "too large" {id, message}
 //          mask {}                                     mask {blob}
-//   options are those of lightm.Engine.run; what it was told to keep comes with the result as `kept`.
+//          again {id, options, cover}                  progress {id, share}, again {id, logits, kept, ...}
+//   options are those of lightm.Engine.run; what it was told to keep comes as `kept`. `again` runs the latest picture
+//   once more; cover: [top, left, height, width], a part of the network's input that it does not get to see.
 //   Whatever goes wrong is told as failed {id, message}.
 var lightm = globalThis.lightm || (globalThis.lightm = {});
 
@@ -15,6 +17,20 @@ lightm.VIEW = 1024; // the longer side of what the page shows, in pixels
 lightm.service = (tell, rest) => {
   let engine = null;
   let mask = null; // of the latest picture, at its own size
+  let input = null; // of the latest picture: planes as the network takes them
+
+  const compute = async (id, planes, options) => {
+    const started = performance.now();
+    const steps = engine.run(planes, ...engine.description.network.size, options);
+    let step = steps.next();
+    for (let told = 0; !step.done; step = steps.next()) {
+      if (step.value - told < 0.01) continue;
+      told = step.value;
+      tell({ type: "progress", id, share: told });
+      if (rest) await rest();
+    }
+    return { ...step.value, seconds: (performance.now() - started) / 1000 };
+  };
 
   const answers = {
     async open({ module, description, weights }) {
@@ -35,21 +51,11 @@ lightm.service = (tell, rest) => {
       tell({ type: "picture", id, notes, width, height, view, gray });
 
       const [h, w] = network.size;
-      const input = planes.map((plane) => {
+      input = planes.map((plane) => {
         const small = lightm.resize(plane, height, width, h, w);
         return lightm.NORMALISE[network.normalise](small, network.window);
       });
-      const started = performance.now();
-      const steps = engine.run(input, h, w, options);
-      let step = steps.next();
-      for (let told = 0; !step.done; step = steps.next()) {
-        if (step.value - told < 0.01) continue;
-        told = step.value;
-        tell({ type: "progress", id, share: told });
-        if (rest) await rest();
-      }
-      const result = step.value;
-      const seconds = (performance.now() - started) / 1000;
+      const result = await compute(id, input, options);
       if (!result.logits.every(Number.isFinite)) {
         throw new Error("The network's answer is not a number: give another picture, or get this page again.");
       }
@@ -58,12 +64,17 @@ lightm.service = (tell, rest) => {
       tell({
         type: "result",
         id,
-        seconds,
+        seconds: result.seconds,
         kept: result.kept,
         shares: counts.map((count) => count / (width * height)),
         labels: lightm.labels(result, ...view).labels,
         probabilities: lightm.probabilities(result, ...view),
       });
+    },
+
+    async again({ id, options, cover }) {
+      const planes = cover ? input.map((plane) => lightm.covered(plane, engine.description.network.size, cover)) : input;
+      tell({ type: "again", id, ...(await compute(id, planes, options)) });
     },
 
     async mask() {
@@ -79,6 +90,14 @@ lightm.service = (tell, rest) => {
       tell({ type: "failed", id: message.id, message: error instanceof RangeError ? memory : error.message });
     }
   };
+};
+
+// A plane (h, w) with its mean in a rectangle.
+lightm.covered = (plane, [, w], [top, left, height, width]) => {
+  const out = plane.slice();
+  const mean = plane.reduce((a, b) => a + b, 0) / plane.length;
+  for (let y = top; y < top + height; y++) out.fill(mean, y * w + left, y * w + left + width);
+  return out;
 };
 
 // A plane as 8 bits of gray at the size of the view. 8-bit pictures keep their shades; of 16 bits the used part shows.

@@ -79,6 +79,13 @@ lightm.Memory = class {
   }
 };
 
+lightm.fromBase64 = (text) => {
+  const letters = atob(text.trim());
+  const bytes = new Uint8Array(letters.length); // Uint8Array.from would make a string of each letter first
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+};
+
 // IEEE 754 half precision -> Float32Array.
 lightm.fromHalf = (halves) => {
   const powers = Float64Array.from({ length: 31 }, (_, exponent) => 2 ** (Math.max(exponent, 1) - 25));
