@@ -93,7 +93,7 @@ def install(wheel: Path, folder: Path) -> Path:
 def archives(tmp_path_factory) -> dict[str, Path]:
     """The wheel of the checkout, the source archive, and the wheel that pip would build of that."""
     folder = tmp_path_factory.mktemp("built")
-    left_out = (".git", ".venv", "_build", "build", "runs", "*.egg-info", "__pycache__", ".*_cache")
+    left_out = (".git", ".venv*", "_build", "build", "runs", "*.egg-info", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, folder / "source", ignore=shutil.ignore_patterns(*left_out))
     sdist = build("sdist", folder / "source", folder / "sdist")
     with tarfile.open(sdist) as tar:
