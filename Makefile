@@ -44,6 +44,7 @@ $(NNUNET)/lightm-stamp: requirements/nnunet.txt requirements/constraints.txt pyp
 	@test -x $(NNUNET)/bin/python || $(PY) -m venv $(NNUNET)
 	@grep -v '^dynamic_network_architectures' requirements/constraints.txt >$(NNUNET)/constraints.txt
 	$(NNUNET)/bin/python -m pip install -q -c $(NNUNET)/constraints.txt -r requirements/nnunet.txt -e .
+	@$(NNUNET)/bin/python -c 'import torchvision' 2>/dev/null || $(PY) src/lightm_book/builders/torchvision_ops.py $(NNUNET)
 	@touch $@
 
 nnunet: $(NNUNET)/lightm-stamp ## nnU-Net v2 in an environment of its own, .venv-nnunet, with lightm beside it

@@ -1,4 +1,4 @@
-"""The bridge to nnU-Net v2, end to end: stock nnU-Net commands plan, train, predict and score, and `lightm` scores again.
+"""The bridge to nnU-Net v2, end to end: its own commands plan, train, predict and score, and `lightm` scores again.
 
     python -m lightm_book.nnunet_run --data FOLDER --json results/nnunet.json
 
@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,20 +38,20 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Training:
-    """One network to train by nnU-Net: its options, nnU-Net's configuration and trainer, how long (if ours, by number)."""
+    """A network to train by nnU-Net: its options, nnU-Net's configuration and trainer, how long (for our trainer)."""
 
     model: str
     configuration: str
-    options: tuple[str, ...] = ("width=8",)
+    options: tuple[str, ...]
     trainer: str = "nnUNetTrainerLightM"
-    epochs: int = 2
+    epochs: int = 1
     iterations: int = 40
 
 
 TRAININGS = (
-    Training("lightm-unet", "3d_fullres", trainer="nnUNetTrainer_1epoch", epochs=1, iterations=250),  # nnU-Net's own
-    Training("lightm-unet-released-2024-03-29", "2d"),
-    Training("u-mamba-bot", "2d"),
+    Training("lightm-unet", "3d_fullres", ("width=4", "depths=[1,1,1]", "bottleneck_depth=1")),
+    Training("lightm-unet-released-2024-03-29", "2d", ("width=8", "blocks_down=[1,1,1,1]")),
+    Training("u-mamba-bot", "2d", ("width=4",)),
 )
 
 
@@ -68,7 +68,7 @@ class Session:
             "nnUNet_raw": str(self.raw),
             "nnUNet_preprocessed": str(self.preprocessed),
             "nnUNet_results": str(self.results),
-            "nnUNet_n_proc_DA": "0",
+            "nnUNet_n_proc_DA": "0",  # augmentation in the process that trains
             "nnUNet_def_n_proc": "1",
             "OMP_NUM_THREADS": "1",
         }
@@ -85,7 +85,7 @@ class Session:
 
 
 def lay_out(source: Path, raw: Path, train: Sequence[str], test: Sequence[str]) -> str:
-    """Copy cases of a Decathlon folder into nnU-Net's layout under `raw`; returns a hash of the files and their names."""
+    """Copy cases of a Decathlon folder into nnU-Net's layout under `raw`; returns a hash of the files and names."""
     digest, folder = hashlib.sha256(), raw / DATASET
     for part, cases in (("Tr", train), ("Ts", test)):
         for kind, channel in (("images", "_0000"), ("labels", "")):
@@ -107,7 +107,8 @@ def lay_out(source: Path, raw: Path, train: Sequence[str], test: Sequence[str]) 
 def plan(session: Session, configurations: Sequence[str]) -> None:
     """nnU-Net plans for one gigabyte, which makes batches small, and preprocesses."""
     common = ("-d", "4", "-np", *["1"] * len(configurations), "-c", *configurations)
-    session("nnUNetv2_plan_and_preprocess", *common, "-gpu_memory_target", "1", "--verify_dataset_integrity")
+    memory = ("-gpu_memory_target", "1")
+    session("nnUNetv2_plan_and_preprocess", *common, *memory, "--verify_dataset_integrity", nnUNet_n_proc_DA="1")
 
 
 def train_and_score(session: Session, training: Training) -> dict[str, Any]:
@@ -121,9 +122,10 @@ def train_and_score(session: Session, training: Training) -> dict[str, Any]:
     images, labels = (session.raw / DATASET / name for name in ("imagesTs", "labelsTs"))
     out = session.results / f"predicted-{training.model}"
     where = ("-i", images, "-o", out, "-d", DATASET, "-c", training.configuration, "-f", "0")
-    session("nnUNetv2_predict", *where, *chosen, "-device", "cpu", "-npp", "1", "-nps", "1", **short)
+    session("nnUNetv2_predict", *where, *chosen, "-device", "cpu", "-npp", "1", "-nps", "1", "--disable_tta")
     ours = session.results / f"{training.model}.json"
-    session("nnUNetv2_evaluate_folder", labels, out, "-djfile", out / "dataset.json", "-pfile", out / "plans.json", "-np", "1")
+    described = ("-djfile", out / "dataset.json", "-pfile", out / "plans.json")
+    session("nnUNetv2_evaluate_folder", labels, out, *described, "-np", "1")
     session("lightm", "evaluate", "--predictions", out, "--labels", labels, "--json", ours)
     cases = compare(json.loads((out / "summary.json").read_text()), json.loads(ours.read_text()))
     settings = json.loads((out / "plans.json").read_text())["configurations"][training.configuration]
@@ -156,6 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder Task04_Hippocampus")
     parser.add_argument("--json", type=Path, required=True, help="the record to write")
     parser.add_argument("--cases", type=int, nargs=2, default=(20, 8), help="how many to train with, and to predict")
+    parser.add_argument("--iterations", type=int, default=40, help="of each training (40)")
     args = parser.parse_args(argv)
     split = json.loads(SPLIT.read_text("utf-8"))
     train, test = split["train"][: args.cases[0]], split["test"][: args.cases[1]]
@@ -167,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "schema": 1,
             "name": "nnunet-hippocampus",
             "data": {"name": "hippocampus", "sha256": data, "train": train, "test": test},
-            "trainings": [train_and_score(session, training) for training in TRAININGS],
+            "trainings": [train_and_score(session, replace(one, iterations=args.iterations)) for one in TRAININGS],
             "environment": json.loads(session("python", "-c", PROVENANCE)),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }

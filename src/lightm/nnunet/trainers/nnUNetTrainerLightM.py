@@ -1,6 +1,6 @@
 """A trainer class that nnU-Net v2 finds when nnUNet_extTrainer names this folder (`lightm nnunet path` prints it).
 
-    nnUNetv2_train DATASET 3d_fullres 0 -p nnUNetPlans_lightm-unet -tr nnUNetTrainerLightM
+nnUNetv2_train DATASET 3d_fullres 0 -p nnUNetPlans_lightm-unet -tr nnUNetTrainerLightM
 """
 
 import os
@@ -15,9 +15,9 @@ from lightm.errors import LightMError
 class nnUNetTrainerLightM(nnUNetTrainer):
     """nnU-Net's trainer with the optimiser, learning rate and 100 epochs of the trainer that the authors released.
 
-    Source: lightm-unet/nnunetv2/training/nnUNetTrainer/nnUNetTrainerLightMUNet.py of github.com/MrBlankness/LightM-UNet,
-    commit 6b72e27. Theirs computes in float32 throughout; this one keeps nnU-Net's mixed precision on a GPU, under
-    which the selective scan computes in float32 all the same. Data, augmentation and loss are nnU-Net's.
+    Source: nnUNetTrainerLightMUNet.py of github.com/MrBlankness/LightM-UNet, commit 6b72e27. Theirs computes in float32
+    throughout; this one keeps nnU-Net's mixed precision on a GPU, under which the selective scan computes in float32
+    all the same. Data, augmentation and loss are nnU-Net's.
 
     For a trial, the variables LIGHTM_NNUNET_EPOCHS and LIGHTM_NNUNET_ITERATIONS shorten the training: the number of
     epochs, and of training iterations per epoch (of validation, a fifth of them, as nnU-Net has 250 and 50).
