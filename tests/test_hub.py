@@ -13,7 +13,7 @@ from lightm.inference import load
 
 pytest.importorskip("huggingface_hub", reason="needs the extra hub: pip install 'lightm[hub]'")
 
-from lightm.hub import HubNetwork  # noqa: E402
+from lightm.hub import HubNetwork
 
 SMALL = {"width": 8, "depths": [1], "bottleneck_depth": 1}
 NETWORKS = {

@@ -157,13 +157,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder Task04_Hippocampus")
     parser.add_argument("--json", type=Path, required=True, help="the record to write")
-    parser.add_argument("--cases", type=int, nargs=2, default=(20, 8), help="how many to train with, and to predict")
+    parser.add_argument("--cases", type=int, nargs=2, default=(10, 4), help="how many to train with, and to predict")
     parser.add_argument("--iterations", type=int, default=40, help="of each training (40)")
     args = parser.parse_args(argv)
     split = json.loads(SPLIT.read_text("utf-8"))
     train, test = split["train"][: args.cases[0]], split["test"][: args.cases[1]]
     with tempfile.TemporaryDirectory() as folder:
         session = Session(Path(folder))
+        environment = json.loads(session("python", "-c", PROVENANCE))  # first: the commit that is about to run
         data = lay_out(args.data, session.raw, train, test)
         plan(session, sorted({training.configuration for training in TRAININGS}))
         record = {
@@ -171,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "name": "nnunet-hippocampus",
             "data": {"name": "hippocampus", "sha256": data, "train": train, "test": test},
             "trainings": [train_and_score(session, replace(one, iterations=args.iterations)) for one in TRAININGS],
-            "environment": json.loads(session("python", "-c", PROVENANCE)),
+            "environment": environment,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
     write_json(record, args.json)

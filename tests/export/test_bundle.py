@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from lightm.cli import main
 from lightm.errors import LightMError
 from lightm.export import export_bundle
+from lightm.export.bundle_steps import Prepare, ReadImage
 from lightm.inference import load, predict_file
 
 # What MONAI's bundle specification (docs/source/mb_specification.rst of MONAI) requires of metadata.json.
@@ -136,15 +137,13 @@ def test_no_pickle_is_in_a_bundle_and_it_says_what_the_network_is(bundles):
     assert str(bundle) not in "".join((bundle / name).read_text() for name in (*configs, "docs/README.md"))
 
 
-def test_what_can_not_be_segmented_gets_one_sentence(bundles, tmp_path):
+def test_what_can_not_be_segmented_gets_one_sentence(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "colour.png")
-    (_, flat), (_, deep) = bundles
-    for bundle, sentence in ((flat, "3 channels"), (deep, "2D and the network 3D")):
-        Image.new("L", (8, 8)).save(tmp_path / "gray.png")
-        image = "colour.png" if bundle is flat else "gray.png"
-        with pytest.raises(LightMError, match=sentence):
-            given = {"bundle_root": str(bundle), "images": [str(tmp_path / image)], "device": "cpu"}
-            run_bundle(config_file=files(bundle)[1], output_dir=str(tmp_path / "out"), **given)
+    Image.new("L", (8, 8)).save(tmp_path / "gray.png")
+    with pytest.raises(LightMError, match=r"colour\.png has 3 channels and the network takes 1"):
+        ReadImage(1)(tmp_path / "colour.png")
+    with pytest.raises(LightMError, match=r"gray\.png is 2D and the network 3D"):
+        Prepare([8, 8, 8], "zscore")(ReadImage(1)(tmp_path / "gray.png"))
 
 
 def test_the_command_writes_a_bundle_and_replaces_only_a_bundle(tiny_run, tmp_path, capsys):
