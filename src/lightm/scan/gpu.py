@@ -211,7 +211,7 @@ class _Problem:
         return tuple(None if x is None else x.to(self.dtype) for x in self.inputs)
 
     def new(self, *shape) -> Tensor:
-        return self.u.new_empty(*shape, dtype=self.dtype)
+        return self.u.new_empty(shape, dtype=self.dtype)
 
     def flags(self, *names: str) -> dict[str, bool]:
         return {name: self.present[name] for name in names}

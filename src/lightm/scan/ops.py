@@ -83,8 +83,8 @@ def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states, backend)
     dtype = arithmetic_dtype(*tensors)
     module = _choose(backend, *tensors)
     kept = math.prod(module.states_shape(batch, length, channels, d_state)) if keep_states else 0
-    last_state, kept = u.new_empty(batch, channels, d_state, dtype=dtype), u.new_empty(kept, dtype=dtype)
-    return u.new_empty(batch, length, channels), last_state, kept
+    last_state, kept = u.new_empty((batch, channels, d_state), dtype=dtype), u.new_empty(kept, dtype=dtype)
+    return u.new_empty((batch, length, channels)), last_state, kept
 
 
 @torch.library.impl("lightm::selective_scan_backward", "CompositeExplicitAutograd")
@@ -112,13 +112,13 @@ def _scan_backward(
         grad_y, grad_last_state, _, *inputs = _readable(module, grad_y, grad_last_state, states, *tensors)
         grads = module.backward(grad_y, grad_last_state, *inputs, delta_softplus, states)
     pairs = zip(grads, tensors, strict=True)
-    return tuple(u.new_empty(0) if grad is None else grad.to(x.dtype) for grad, x in pairs)
+    return tuple(u.new_empty((0,)) if grad is None else grad.to(x.dtype) for grad, x in pairs)
 
 
 @torch.library.register_fake("lightm::selective_scan_backward")
 def _(grad_y, grad_last_state, u, delta, A, B, C, D, z, delta_bias, delta_softplus, states, backend):
     def like(x):
-        return u.new_empty(0) if x is None else x.new_empty(x.shape)
+        return u.new_empty((0,)) if x is None else x.new_empty(x.shape)
 
     return tuple(like(x) for x in (u, delta, A, B, C, D, z, delta_bias))
 

@@ -57,7 +57,7 @@ def forward(
     out, states, *gated = _extension().fwd(*_channels_first(inputs), delta_softplus)
     y = (gated[0] if z is not None else out).transpose(1, 2).contiguous()
     last_state = states[:, :, -1, 1::2].contiguous()
-    return y, last_state, states if keep_states else last_state.new_empty(0)
+    return y, last_state, states if keep_states else last_state.new_empty((0,))
 
 
 def backward(
