@@ -42,7 +42,7 @@ def test_the_example_of_monai_trains_and_scores(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_example_of_lightning_trains(tmp_path, monkeypatch):
-    pytest.importorskip("lightning", reason="needs Lightning, which this package does not require: pip install lightning")
+    pytest.importorskip("lightning", reason="needs Lightning, no requirement of ours: pip install lightning")
     found = run("lightning.Trainer", tmp_path, monkeypatch)
     trainer = found["trainer"]
     assert trainer.global_step == 2 and torch.isfinite(trainer.callback_metrics["loss"])
