@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from lightm.cli.parser import AddCommand
+from lightm.cpu.cores import share_cores
 
 
 def add(command: AddCommand) -> None:
@@ -31,6 +32,7 @@ resolution and is looked at window by window: for networks trained at that resol
 
 
 def _run(args: argparse.Namespace) -> None:
+    share_cores()  # before torch is imported
     from lightm.inference import predict_file
 
     shares = predict_file(args.run_folder, args.image, args.out, sliding=args.sliding, force=args.force)
