@@ -110,7 +110,7 @@ def lay_out(source: Path, raw: Path, train: Sequence[str], test: Sequence[str]) 
 def plan(session: Session, configurations: Sequence[str]) -> None:
     """nnU-Net plans for one gigabyte, which makes batches small, and preprocesses."""
     common = ("-d", "4", "-np", *["1"] * len(configurations), "-c", *configurations)
-    memory = ("-gpu_memory_target", "1")
+    memory = ("-gpu_memory_target", "1", "-npfp", "1")
     session("nnUNetv2_plan_and_preprocess", *common, *memory, "--verify_dataset_integrity", nnUNet_n_proc_DA="1")
 
 
