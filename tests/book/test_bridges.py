@@ -51,7 +51,8 @@ def test_the_example_of_lightning_trains(tmp_path, monkeypatch):
 def test_the_recorded_run_shows_what_the_page_says_of_it():
     record = json.loads((ROOT / "results/nnunet.json").read_text("utf-8"))
     done = {(training["model"], training["configuration"]) for training in record["trainings"]}
-    assert done == {("lightm-unet", "3d_fullres"), ("lightm-unet-released-2024-03-29", "2d")}  # the page names what is still to come
+    # the page names what is still to come
+    assert done == {("lightm-unet", "3d_fullres"), ("lightm-unet-released-2024-03-29", "2d")}
     for scored in (record["moved_labels"], *record["trainings"]):
         assert [case["case"] for case in scored["cases"]] == sorted(record["data"]["test"])
         pairs = [pair for case in scored["cases"] for pair in zip(case["nnunet"], case["lightm"], strict=True)]
