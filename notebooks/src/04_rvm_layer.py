@@ -354,7 +354,7 @@ for experiment in experiments(recorded):
         continue
     row = next(r for r in standings(both, family(recorded)) if r.system == pair[1])
     difference = row.against
-    print(f"real radiographs, {experiment.title}:")
+    print("real radiographs,", experiment.title.replace(": ", "\n  ") + ":")
     print(f"  without the connections {100 * difference.mean:+.2f} points of DSC,")
     interval = f"{100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
     print(f"  95% interval over {row.runs} runs each {interval}: {row.verdict}")
@@ -450,7 +450,8 @@ frames_slider(
 #
 # ## What it costs
 #
-# "Almost no introduction of new parameters": one number per channel in each of the nine RVM layers.
+# "Almost no introduction of new parameters": one number per channel in each of the nine RVM layers. (This is about the
+# connection and its factor. The projection behind them is another matter: it has at least $C^2$ weights in each layer.)
 
 # %%
 sizes = {}
@@ -469,7 +470,7 @@ assert sizes["paper-no-residual"] == sizes["paper-no-adjustment"]
 assert share < 0.1
 
 # %% [markdown]
-# The claim holds, for the factors and the connection. (The projection is another matter: $C^2$ weights in each layer.)
+# The claim holds.
 
 # %% [markdown]
 # ## Exercises

@@ -53,7 +53,7 @@ def picture(figure: Figure, says: str, alt: str) -> str:
     data = base64.b64encode(png_bytes(figure)).decode()
     return (
         f'<img src="data:image/png;base64,{data}" alt="{escape(f"{alt}. {says}")}" '
-        f'style="max-width:100%;height:auto;background:#fff"><p aria-live="polite">{escape(says)}</p>'
+        f'style="max-width:100%;height:auto"><p aria-live="polite">{escape(says)}</p>'
     )
 
 
