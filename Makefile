@@ -1,10 +1,11 @@
 # Every target sets up what it needs in .venv first; a second run skips what is done. Only sh, git and Python are needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf workshop test lint notebooks student instructor mark bench gpu clean
+.PHONY: help setup book pdf workshop test lint notebooks student instructor mark bench gpu nnunet clean
 PYTHON ?= python3
 PY := .venv/bin/python
 BOOK := .venv/bin/lightm-book
 STAMP := .venv/lightm-stamp
+NNUNET := .venv-nnunet
 
 help: ## this list
 	@echo "lightm: LightM-UNet, line by line. Targets:"
@@ -53,6 +54,15 @@ bench: $(STAMP) ## time the scan and a training step beside other software: _bui
 
 gpu: $(STAMP) ## the paper's experiments on an NVIDIA GPU, as far as they are pending (BUDGET=minutes, ONLY=name)
 	$(BOOK) reproduce $(if $(BUDGET),--budget $(BUDGET)) $(if $(ONLY),--only $(ONLY))
+
+$(NNUNET)/lightm-stamp: requirements/nnunet.txt requirements/constraints.txt pyproject.toml | $(STAMP)
+	@test -x $(NNUNET)/bin/python || $(PY) -m venv $(NNUNET)
+	@grep -v '^dynamic_network_architectures' requirements/constraints.txt >$(NNUNET)/constraints.txt
+	$(NNUNET)/bin/python -m pip install -q -c $(NNUNET)/constraints.txt -r requirements/nnunet.txt -e .
+	@$(NNUNET)/bin/python -c 'import torchvision' 2>/dev/null || $(PY) src/lightm_book/builders/torchvision_ops.py $(NNUNET)
+	@touch $@
+
+nnunet: $(NNUNET)/lightm-stamp ## nnU-Net v2 in an environment of its own, .venv-nnunet, with lightm beside it
 
 clean: ## remove what was built (keeps .venv and runs/)
 	rm -rf _build .pytest_cache .ruff_cache

@@ -93,7 +93,7 @@ def install(wheel: Path, folder: Path) -> Path:
 def archives(tmp_path_factory) -> dict[str, Path]:
     """The wheel of the checkout, the source archive, and the wheel that pip would build of that."""
     folder = tmp_path_factory.mktemp("built")
-    left_out = shutil.ignore_patterns(".git", ".venv", "_build", "build", "*.egg-info", "__pycache__", ".*_cache")
+    left_out = shutil.ignore_patterns(".git", ".venv*", "_build", "build", "*.egg-info", "__pycache__", ".*_cache")
 
     def skipped(at, names):
         return left_out(at, names) | ({"runs"} if Path(at) == ROOT else set())  # and keep results/runs

@@ -14,7 +14,7 @@ FLOORS = (
     ("scan", "kernels", "data", "ssm"),
     ("models", "counting", "evaluation"),
     ("training",),
-    ("inference", "export"),
+    ("inference", "export", "nnunet", "hub"),
     ("cli",),
     ("__main__",),
 )

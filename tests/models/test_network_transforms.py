@@ -170,3 +170,13 @@ def test_a_network_can_be_handed_to_a_spawned_process(model, image):
     child.start()
     assert queue.get(timeout=120) == pytest.approx(model(image).sum().item(), rel=1e-4, abs=1e-4)
     child.join()
+
+
+@pytest.mark.parametrize("backend", ["cpu", "chunked"])
+def test_a_network_trains_on_monais_tensors_as_on_plain_ones(image, backend):
+    from monai.data import MetaTensor
+
+    torch.manual_seed(0)
+    model = build_model("lightm-unet", 2, 1, 2, **TINY["lightm-unet"], scan_backend=backend)
+    found, expected = (gradients(model, model(x)) for x in (MetaTensor(image), image))
+    assert torch.equal(torch.as_tensor(found), expected)

@@ -1,12 +1,12 @@
-"""The command line: lightm info | check | train | predict | evaluate | export | count | data, a module here for each.
+"""The command line: `lightm COMMAND`, a module of this folder for each command.
 
-A command's module has `add(command)`, which declares its arguments and names the function that runs it. Such a
+Such a module has `add(command)`, which declares its arguments and names the function that runs it. Such a
 function imports what is slow to import itself, so that `lightm --help` answers at once.
 """
 
 from collections.abc import Sequence
 
-from lightm.cli import check, count, data, evaluate, export, info, predict, train
+from lightm.cli import check, count, data, evaluate, export, info, nnunet, predict, train
 from lightm.cli.parser import Program
 
 LIGHTM = Program(
@@ -20,7 +20,7 @@ begin with:
   lightm predict runs/smoke IMAGE OUT     let it segment an image
 
 Each command has its own help, with examples: lightm train --help""",
-    (info.add, check.add, train.add, predict.add, evaluate.add, export.add, count.add, data.add),
+    (info.add, check.add, train.add, predict.add, evaluate.add, export.add, count.add, data.add, nnunet.add),
 )
 
 

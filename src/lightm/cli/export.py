@@ -1,4 +1,4 @@
-"""lightm export: a trained network outside of Python."""
+"""lightm export: a trained network outside of this package."""
 
 import argparse
 from pathlib import Path
@@ -24,17 +24,20 @@ network takes; also the released networks. Needs: pip install "lightm[onnx]"
 --pt2: the same networks as a program of torch.export, for CPUs; where it is loaded, lightm must be
 installed: import lightm.export.pt2, then torch.export.load(FILE).
 What goes in and what comes out stands in the metadata of both.
---weights: any run as one small file of float16 weights that every command here takes for RUN.""",
+--weights: any run as one small file of float16 weights that every command here takes for RUN.
+--bundle: a folder that MONAI's bundle commands check and run, any network in 2D or 3D.""",
         """\
   lightm export runs/smoke --html lungs.html
   lightm export runs/smoke --onnx lungs.onnx
   lightm export runs/smoke --pt2 lungs.pt2
-  lightm export runs/smoke --weights lungs.safetensors""",
+  lightm export runs/smoke --weights lungs.safetensors
+  lightm export runs/smoke --bundle lungs""",
     )
     add_run(sub)
     kind = sub.add_mutually_exclusive_group(required=True)
     for name, ending in (("html", "html"), ("onnx", "onnx"), ("pt2", "pt2"), ("weights", "safetensors")):
         kind.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"the file to write (.{ending})")
+    kind.add_argument("--bundle", type=Path, metavar="DIR", help="the folder of a MONAI bundle to write")
     sub.add_argument(
         "--precision",
         choices=("float16", "float32"),
@@ -44,9 +47,15 @@ What goes in and what comes out stands in the metadata of both.
 
 
 def _run(args: argparse.Namespace) -> None:
-    from lightm.export import export_html, export_onnx, export_pt2, export_weights
+    from lightm.export import export_bundle, export_html, export_onnx, export_pt2, export_weights
 
     options = {"force": args.force} | ({"precision": args.precision} if args.precision else {})
+    if args.bundle and args.precision:
+        raise LightMError("--precision is for --html and --onnx; the weights in a bundle stay as they are: drop it.")
+    if args.bundle:
+        path = export_bundle(args.run_folder, args.bundle, args.force)
+        print(f"{path}: a MONAI bundle; its docs/README.md says how to run it.")
+        return
     if args.html:
         path, use = export_html(args.run_folder, args.html, **options), "open it in a browser"
     elif args.onnx:

@@ -107,7 +107,7 @@ def metadata(model: nn.Module, card: Card) -> dict[str, str]:
         ),
         "training_size": json.dumps(list(card.size)),
         "normalise": card.normalise,
-        "normalisation": _in_words(card.normalise),
+        "normalisation": in_words(card.normalise),
         "output": (
             f"logits: float32 (batch, {model.out_channels}, {', '.join(axes)}), one channel a class; the label of a "
             "pixel or voxel is the class with the largest"
@@ -125,7 +125,8 @@ def metadata(model: nn.Module, card: Card) -> dict[str, str]:
     }
 
 
-def _in_words(normalise: str) -> str:
+def in_words(normalise: str) -> str:
+    """A normalisation of `lightm.data.transforms`, for a reader."""
     if normalise == "zscore":
         return "each channel of each image to mean 0 and standard deviation 1"
     if normalise == "percentile":

@@ -105,7 +105,7 @@ def _forward(inputs: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Ten
     dt, _ = _step_sizes(delta, delta_bias, delta_softplus)
     dt_u, B_k, C_k, dt = (_by_step(x, K) for x in (dt * u, B, C, dt))  # (K, B, M, D or N)
     A2 = _base_two(A)  # (N, D)
-    decay = u.new_empty(batch, dt.shape[2], A.shape[1], channels)  # (B, M, N, D), overwritten at every step
+    decay = u.new_empty((batch, dt.shape[2], A.shape[1], channels))  # (B, M, N, D), overwritten at every step
 
     h = torch.zeros_like(decay)
     for k in range(K):

@@ -111,7 +111,7 @@ def backward(
         grad_last_state = u.new_zeros(p.batch, p.channels, p.d_state)
     g = p.to_blocks(grad_last_state)
     dA = torch.empty_like(g)
-    dD, dbias = (u.new_empty(p.batch, p.blocks * p.W) for _ in range(2))
+    dD, dbias = (u.new_empty((p.batch, p.blocks * p.W)) for _ in range(2))
     read = (p.u, p.delta, p.z, p.B, p.C, p.A, p.fastest, p.D, p.bias, flat(states), rows(_pad(grad_y, p.W)))
     by_token = (rows(du), rows(ddelta), rows(dz))
     totals = (flat(g), flat(dA), flat(dD), flat(dbias))

@@ -189,7 +189,7 @@ class _Problem:
         return self.inputs.map(lambda x: x.to(self.dtype))
 
     def new(self, *shape) -> Tensor:
-        return self.u.new_empty(*shape, dtype=self.dtype)
+        return self.u.new_empty(shape, dtype=self.dtype)
 
     def flags(self, *names: str) -> dict[str, bool]:
         return {name: self.present[name] for name in names}

@@ -73,8 +73,8 @@ def _(*arguments):
     d_state = x.A.shape[1]
     dtype, module = arithmetic_dtype(*x.tensors), _choose(backend, x)
     kept = math.prod(module.states_shape(batch, length, channels, d_state)) if keep_states else 0
-    last_state, kept = x.u.new_empty(batch, channels, d_state, dtype=dtype), x.u.new_empty(kept, dtype=dtype)
-    return x.u.new_empty(batch, length, channels), last_state, kept
+    last_state, kept = x.u.new_empty((batch, channels, d_state), dtype=dtype), x.u.new_empty(kept, dtype=dtype)
+    return x.u.new_empty((batch, length, channels)), last_state, kept
 
 
 @torch.library.impl("lightm::selective_scan_backward", "CompositeExplicitAutograd")
@@ -89,13 +89,13 @@ def _scan_backward(grad_y: Tensor, grad_last_state: Tensor | None, *arguments) -
             grad_y, grad_last_state = (g if g is None else g.to(states.dtype) for g in (grad_y, grad_last_state))
         grads = module.backward(grad_y, grad_last_state, _readable(module, x), states)
     pairs = zip(grads, x.tensors, strict=True)
-    return tuple(x.u.new_empty(0) if grad is None else grad.to(tensor.dtype) for grad, tensor in pairs)
+    return tuple(x.u.new_empty((0,)) if grad is None else grad.to(tensor.dtype) for grad, tensor in pairs)
 
 
 @torch.library.register_fake("lightm::selective_scan_backward")
 def _(grad_y, grad_last_state, *arguments):
     x = ScanInputs(*arguments[:9])
-    return tuple(x.u.new_empty(0) if tensor is None else tensor.new_empty(tensor.shape) for tensor in x.tensors)
+    return tuple(x.u.new_empty((0,)) if tensor is None else tensor.new_empty(tensor.shape) for tensor in x.tensors)
 
 
 def _keep_for_backward(ctx, inputs, output):

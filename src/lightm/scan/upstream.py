@@ -47,7 +47,7 @@ def forward(inputs: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tens
     out, states, *gated = _extension().fwd(*_channels_first(inputs), inputs.delta_softplus)
     y = (gated[0] if inputs.z is not None else out).transpose(1, 2).contiguous()
     last_state = states[:, :, -1, 1::2].contiguous()
-    return y, last_state, states if keep_states else last_state.new_empty(0)
+    return y, last_state, states if keep_states else last_state.new_empty((0,))
 
 
 def backward(
