@@ -1,4 +1,4 @@
-"""The command line: lightm info | train | predict | evaluate | export | count | data, a module of this folder each.
+"""The command line: lightm info | plan | train | predict | evaluate | export | count | data, each a module here.
 
 A command's module has `add(command)`, which declares its arguments and names the function that runs it. Such a
 function imports what is slow to import itself, so that `lightm --help` answers at once.
@@ -6,7 +6,7 @@ function imports what is slow to import itself, so that `lightm --help` answers 
 
 from collections.abc import Sequence
 
-from lightm.cli import count, data, evaluate, export, info, predict, train
+from lightm.cli import count, data, evaluate, export, info, plan, predict, train
 from lightm.cli.parser import Program
 
 LIGHTM = Program(
@@ -19,7 +19,7 @@ begin with:
   lightm predict runs/smoke IMAGE OUT     let it segment an image
 
 Each command has its own help, with examples: lightm train --help""",
-    (info.add, train.add, predict.add, evaluate.add, export.add, count.add, data.add),
+    (info.add, plan.add, train.add, predict.add, evaluate.add, export.add, count.add, data.add),
 )
 
 

@@ -168,12 +168,13 @@ def load_matching(folder: Path, model: nn.Module, sizes: Collection[tuple[int, i
 def read_network(path: Path) -> dict[str, Any]:
     """What the metadata of a weights file says of its network: {"model": …, "task": …}, as a checkpoint's state does.
 
+    Newer files have "config" besides, the part of the recipe that says how images are brought to the network.
     LightMError if it is no safetensors file, a damaged one, or one that names no network of lightm.
     """
     try:
         with safe_open(path, "pt") as file:
             network = json.loads((file.metadata() or {})["lightm"])
-        return {"model": dict(network["model"]), "task": dict(network["task"])}
+        return {"model": dict(network["model"]), "task": dict(network["task"]), "config": network.get("config")}
     except (OSError, SafetensorError) as error:
         raise LightMError(f"{path} is no safetensors file, or a damaged one ({error}); give another.") from error
     except (KeyError, TypeError, ValueError):
@@ -235,7 +236,10 @@ def _metadata(state: dict[str, Any]) -> dict[str, str] | None:
     """What `read_network` reads, of a state that holds a recipe and a task."""
     if not {"config", "task"} <= state.keys():
         return None
-    return {"lightm": json.dumps({"model": state["config"]["model"], "task": state["task"]}, sort_keys=True)}
+    config = state["config"]
+    data = {key: config["data"][key] for key in ("size", "sampling", "spacing") if key in config["data"]}
+    config = {"model": config["model"], "data": data, "train": {"precision": config["train"]["precision"]}}
+    return {"lightm": json.dumps({"model": config["model"], "task": state["task"], "config": config}, sort_keys=True)}
 
 
 def _model(folder: Path) -> Path:
