@@ -1,6 +1,7 @@
 """`lightm predict`: folders, channels, series; headers that are kept; interrupted, harmed and gone on with."""
 
 import json
+import locale
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from tiny import MODEL, train
 from lightm.cli import main
 from lightm.data.images import read_image
 from lightm.errors import LightMError
-from lightm.inference import Predictor, predict
+from lightm.inference import Predictor, predict, predict_file
 from lightm.inference.inputs import find_inputs
 from lightm.training.config import config_from_dict
 
@@ -64,7 +65,7 @@ def scan(tmp_path):
 
 
 def test_a_label_map_keeps_the_header_of_its_image(volumes, scan, tmp_path):
-    volumes.predict_file(scan, tmp_path / "label.nii.gz")
+    predict_file(volumes, scan, tmp_path / "label.nii.gz")
     before, after = nibabel.load(scan), nibabel.load(tmp_path / "label.nii.gz")
     assert after.get_data_dtype() == np.uint8 and np.array_equal(after.affine, before.affine)
     for name in ("qform_code", "sform_code", "xyzt_units", "descrip", "pixdim", "dim"):
@@ -73,7 +74,7 @@ def test_a_label_map_keeps_the_header_of_its_image(volumes, scan, tmp_path):
     assert (after.header["cal_max"], after.header.get_slope_inter()) == (0, (None, None))
     assert not after.header.extensions and set(np.unique(after.dataobj)) <= {0, 1, 2}
     nibabel.save(nibabel.Nifti2Image(before.dataobj, before.affine), tmp_path / "two.nii")
-    volumes.predict_file(tmp_path / "two.nii", tmp_path / "two_label.nii")
+    predict_file(volumes, tmp_path / "two.nii", tmp_path / "two_label.nii")
     assert isinstance(nibabel.load(tmp_path / "two_label.nii"), nibabel.Nifti2Image)
 
 
@@ -245,6 +246,7 @@ def test_a_dicom_series_is_one_image_and_a_folder_of_them_several(volumes, scan,
     sitk = pytest.importorskip("SimpleITK", reason="needs the extra formats")
     values, writer = sitk.Cast(sitk.ReadImage(str(scan)), sitk.sitkInt16), sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
+    kept = locale.setlocale(locale.LC_ALL)  # GDCM's writer leaves the whole process in the locale "C"
     for name in ("one", "two"):
         (tmp_path / "series" / name).mkdir(parents=True)
         for z in range(values.GetSize()[2]):
@@ -253,6 +255,7 @@ def test_a_dicom_series_is_one_image_and_a_folder_of_them_several(volumes, scan,
                 piece.SetMetaData(key, text)
             writer.SetFileName(str(tmp_path / "series" / name / f"{z}.dcm"))
             writer.Execute(piece)
+    locale.setlocale(locale.LC_ALL, kept)
     predict(volumes, [tmp_path / "series" / "one"], tmp_path / "one.nii.gz")
     made = nibabel.load(tmp_path / "one.nii.gz")
     assert made.header.get_xyzt_units()[0] == "mm" and read_image(tmp_path / "one.nii.gz").values.shape[0] == 1

@@ -19,6 +19,11 @@ def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
     """The best network of a run folder with its card. LightMError: no run folder, or a damaged one."""
     found = load_run(run)
     config, task = found.config, found.task
+    if config.data.sampling == "patches":
+        raise LightMError(
+            f"{run} learned from patches: its network takes windows of an image, and what is exported takes whole "
+            "images that were resized. `lightm predict` runs it."
+        )
     record = _record(Path(run))
     data = record.get("data", {})
     trained_on = data.get("source") or _source(config.data.name)

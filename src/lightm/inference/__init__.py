@@ -1,8 +1,8 @@
 """A trained network put to use: label maps of new images, and the scores of a run's held-out cases once more.
 
->>> from lightm.inference import Predictor, predict
+>>> from lightm.inference import Predictor, predict, predict_file
 >>> predictor = Predictor("runs/smoke")
->>> shares = predictor.predict_file("radiograph.png", "lungs.png")  # {"background": 0.71, "lung": 0.29}
+>>> shares = predict_file(predictor, "radiograph.png", "lungs.png")  # {"background": 0.71, "lung": 0.29}
 >>> predict(predictor, ["radiographs"], "masks")  # a folder, one file after the other
 """
 

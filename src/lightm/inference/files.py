@@ -73,9 +73,9 @@ def _write(
     probabilities: bool,
     progress: Progress,
 ) -> Shares:
-    values = torch.from_numpy(predictor.check(content, str(case.files[0])))
-    spacing = content.spacing if content.spacing_known else None
-    logits = predictor.logits(values, sliding, spacing, progress)  # (K, *S)
+    values = torch.from_numpy(predictor.check(content, str(case.files[0])))  # (C, *S)
+    check_label_path(out, like=content)
+    logits = predictor.logits(values, sliding, content.spacing, progress)  # (K, *S)
     label = label_of(logits)
     if probabilities:  # first: where the label map is, everything is
         write_probabilities(probabilities_path(out), logits.softmax(0).numpy(), like=content)
@@ -103,8 +103,11 @@ def predict(
     report: called with each file written and its classes' shares; None instead of these for one that was there.
     Returns the names of files in the folder that are no images and were left out.
     """
-    predictor = predictor if isinstance(predictor, Predictor) else Predictor(predictor)
     paths, out = [Path(path).expanduser() for path in inputs], Path(out).expanduser()
+    for path in paths:
+        if not path.exists():
+            raise LightMError(f"There is no file {path}; correct the path.")
+    predictor = predictor if isinstance(predictor, Predictor) else Predictor(predictor)
     cases, strangers = find_inputs(paths, predictor.task.in_channels)
     folder = len(paths) == 1 and paths[0] not in cases[0].files
     if len(cases) == 1 and not folder and not out.is_dir():
@@ -132,7 +135,6 @@ def predict(
         else:
             try:
                 content = case.read()
-                check_label_path(target, like=content)
                 # Begun: if this process is killed from here on, the file may be replaced by the one that goes on.
                 made[target.name] = {}
                 write_json({**settings, "classes": predictor.classes, "files": made}, out / JOURNAL)

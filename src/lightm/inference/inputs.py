@@ -35,17 +35,14 @@ def find_inputs(paths: Sequence[Path], channels: int) -> tuple[list[Input], list
     """The images that `paths` name, for a network that takes `channels`, and the names of files that are none.
 
     One path may be a file (its other channels, CASE_0001, … beside CASE_0000, come by themselves), a folder with one
-    DICOM series, or a folder of images; several paths are files, as in that folder. LightMError if a path is missing,
-    nothing is there, a channel is, or two files have one name.
+    DICOM series, or a folder of images; several paths are files, as in that folder. LightMError if nothing is there, a
+    channel is missing, or two files have one name.
     """
-    for path in paths:
-        if not path.exists():
-            raise LightMError(f"There is no file {path}; correct the path.")
     strangers: list[str] = []
     if len(paths) == 1 and paths[0].is_dir() and not is_series(paths[0]):
         paths, strangers = _listed(paths[0])
     elif len(paths) == 1:
-        paths = _with_channels(paths[0]) if channels > 1 else paths
+        paths = _with_channels(paths[0]) if channels > 1 and paths[0].is_file() else paths
         return [Input(stem_of(paths[0]), tuple(paths))], strangers
     elif len(paths) == channels and not all(CHANNEL.search(stem_of(path)) for path in paths):
         return [Input(stem_of(paths[0]), tuple(paths))], strangers

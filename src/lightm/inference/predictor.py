@@ -127,14 +127,6 @@ class Predictor:
         """Image float32 (C, *S) in its own units -> label map uint8 (*S). options: as for `logits`."""
         return label_of(self.logits(image, sliding, **options))
 
-    def predict_file(
-        self, image: str | Path, out_path: str | Path, sliding: bool = False, force: bool = False
-    ) -> dict[str, float]:
-        """Write the label map of an image file; `lightm.inference.files.predict_file` has the rest."""
-        from lightm.inference.files import predict_file
-
-        return predict_file(self, image, out_path, sliding, force)
-
     def check(self, image: ImageFile, name: str) -> np.ndarray:
         """The image's values (C, *S) if the network can take them; equal channels of a gray picture become one.
 

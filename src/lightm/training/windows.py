@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 OVERLAP = 0.5  # of neighbouring windows, along each axis
-VOXELS = 2**20  # in the windows of one forward pass, at most, if more than one fits
+VOXELS = 2**20  # in the windows that a GPU takes at once, if more than one fits
 
 
 def slide(
@@ -41,7 +41,7 @@ def slide(
     return sliding_window_inference(
         image,
         tuple(size),
-        max(1, min(total, VOXELS // prod(size))),
+        1 if device.type == "cpu" else max(1, min(total, VOXELS // prod(size))),  # one alone stays in a CPU's caches
         forward,
         overlap=overlap,
         mode="gaussian",
