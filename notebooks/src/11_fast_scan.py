@@ -38,7 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lightm.scan import chunked, cpu_forward, reference, selective_scan
 from lightm_book import ROOT
-from lightm_book.bench.inputs import ScanInputs, Shape
+from lightm_book.bench.inputs import Shape, random_inputs
 from lightm_book.bench.machine import Machine, machine
 from lightm_book.bench.peers import find
 from lightm_book.bench.record import curve, list_bench
@@ -103,7 +103,7 @@ table(
 
 # %%
 small = Shape(1, 64, 128, 16)
-leaves = ScanInputs.random(small).turned().map(torch.Tensor.requires_grad_).named()
+leaves = random_inputs(small).turned().map(torch.Tensor.requires_grad_).named()
 with FlopCounterMode(display=False) as counter:
     selective_scan(**leaves, delta_softplus=True, backend="chunked").sum().backward()
 c = scan_counts(small, True)
@@ -200,7 +200,7 @@ def calls_of(function):
 
 def tensors(length, channels=64, d_state=16):
     """Inputs of a scan as `selective_scan` wants them, (B, D, L), with gradients."""
-    x = ScanInputs.random(Shape(1, channels, length, d_state)).turned()
+    x = random_inputs(Shape(1, channels, length, d_state)).turned()
     return x.map(torch.Tensor.requires_grad_).named()
 
 
@@ -324,7 +324,7 @@ assert theirs[both[-1]] / ours_loop[both[-1]] > 2
 their_scan = find("associative_scan", torch.device("cpu")).scan
 tensors_written = {}
 for L in (256, 1024):
-    leaves = ScanInputs.random(Shape(1, 8, L, 4)).map(torch.Tensor.requires_grad_)
+    leaves = random_inputs(Shape(1, 8, L, 4)).map(torch.Tensor.requires_grad_)
     with torch.no_grad(), Operations() as forwards:
         their_scan(leaves)
     with Operations() as whole:
@@ -400,9 +400,9 @@ assert gain["mamba.py"] > gain["lightm cpu"]
 print(f"{'tokens':>8}{'calls, forward':>16}{'loop':>10}{'one state a chunk':>20}{'one a token':>14}")
 calls = {}
 for L in (1024, 4096, 16384):
-    x = ScanInputs.random(Shape(1, 4, L, 2))
+    x = random_inputs(Shape(1, 4, L, 2))
     with Operations() as counter:
-        chunked.forward(x.u, x.delta, x.A, x.B, x.C, x.D, x.z, x.delta_bias, True, False)
+        chunked.forward(x, False)
     calls[L] = counter.calls.total()
     chunks = -(-L // chunked.chunk_length(L))
     numbers = chunks * 64 * 16, L * 64 * 16

@@ -12,6 +12,7 @@ from test_selective_scan import error, inputs, scan_and_gradients
 
 from lightm.errors import LightMError
 from lightm.scan import backends, choose_backend, chunked, reference, registry, selective_scan, upstream
+from lightm.scan.inputs import ScanInputs
 
 
 def checked(u, delta, A, B, C, D, z, delta_bias, delta_softplus):
@@ -41,9 +42,9 @@ def bwd(u, delta, A, B, C, D, z, delta_bias, dout, x, out, dz, delta_softplus, r
     assert x.dtype == torch.float32 and x.is_contiguous() and dz is None and recompute_out_z is False
     assert (out is None) == (z is None)
     # Inside an operator there is no autograd, so the gradient is the plain PyTorch backend's, in float64.
-    leaves = [x.transpose(1, 2) if x is not None and x.dim() == 3 else x for x in leaves]
-    _, _, states = chunked.forward(*leaves, delta_softplus, True)
-    grads = chunked.backward(dout.double().transpose(1, 2), None, *leaves, delta_softplus, states)
+    scanned = ScanInputs(*leaves, delta_softplus).turned()
+    _, _, states = chunked.forward(scanned, True)
+    grads = chunked.backward(dout.double().transpose(1, 2), None, scanned, states)
     grads = [x.transpose(1, 2) if x is not None and x.dim() == 3 else x for x in grads]
     du, ddelta, dA, dB, dC, dD, dz, dbias = grads
     result = [du.to(u.dtype), ddelta.to(u.dtype), dA.float(), dB.to(u.dtype)[:, None], dC.to(u.dtype)[:, None]]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightm.errors import LightMError
 from lightm.scan import ops, reference, registry
+from lightm.scan.inputs import ScanInputs
 from lightm.scan.registry import BackendStatus
 
 __all__ = ["BackendStatus", "backends", "choose_backend", "selective_scan"]
@@ -44,17 +45,16 @@ def selective_scan(
     Errors: LightMError (a ValueError) for shapes, devices and backends, TypeError for dtypes, each with the remedy.
     Values are not looked at, which would cost a pass over memory: NaN and infinity propagate into what depends on them.
     """
-    _check(u, delta, A, B, C, D, z, delta_bias)
-    tensors = (u, delta, A, B, C, D, z, delta_bias)
+    inputs = ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    _check(inputs)
     if backend == "reference":
-        dtype = ops.arithmetic_dtype(*tensors)
+        dtype = ops.arithmetic_dtype(*inputs.tensors)
         with torch.autocast(u.device.type, enabled=False):
-            y, last_state = reference.scan(*(None if t is None else t.to(dtype) for t in tensors), delta_softplus)
+            y, last_state = reference.scan(*inputs.map(lambda x: x.to(dtype)))
         y = y.to(u.dtype)
     else:
-        u_, delta_, B_, C_, z_ = (None if t is None else t.transpose(1, 2) for t in (u, delta, B, C, z))
-        differentiate = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-        y, last_state, _ = ops.scan(u_, delta_, A, B_, C_, D, z_, delta_bias, delta_softplus, differentiate, backend)
+        differentiate = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs.tensors)
+        y, last_state, _ = ops.scan(*inputs.turned(), differentiate, backend)
         y = y.transpose(1, 2)  # (B, L, D) -> (B, D, L), a view
     return (y, last_state) if return_last_state else y
 
@@ -69,18 +69,10 @@ def choose_backend(u: Tensor, backend: str = "auto") -> tuple[str, str]:
     return registry.choose(backend, u.device, ops.arithmetic_dtype(u))
 
 
-def _check(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-) -> None:
+def _check(inputs: ScanInputs) -> None:
     """Raises for tensors that don't fit together; looks at shapes, dtypes and devices, never at values."""
-    tensors = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": delta_bias}
+    u, A = inputs.u, inputs.A
+    tensors = dict(zip(inputs._fields, inputs.tensors, strict=False))
     for name, tensor in tensors.items():
         if tensor is None and name in ("D", "z", "delta_bias"):
             continue

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightm.cpu.memory import new_empty
+from lightm.scan.inputs import ScanInputs
 
 SPACING = 16  # tokens between the states that are kept for the backward pass: for N = 16, as many numbers as u has
 
@@ -43,22 +44,9 @@ def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[
     return (max(1, K // SPACING), batch, (length + K - 1) // K, d_state, channels)
 
 
-def forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    keep_states: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """y (B, L, D), last state (B, D, N), what `states_shape` describes or an empty tensor.
-
-    u, delta, z: (B, L, D)   A: (D, N)   B, C: (B, L, N)   D, delta_bias: (D,), all of one dtype.
-    """
+def forward(inputs: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """y (B, L, D), last state (B, D, N), what `states_shape` describes or an empty tensor. Inputs are of one dtype."""
+    u, delta, A, B, C, D, z, delta_bias, delta_softplus = inputs
     batch, L, channels = u.shape
     K = chunk_length(L)
     dt, _ = _step_sizes(delta, delta_bias, delta_softplus)
@@ -87,18 +75,7 @@ def forward(
 
 
 def backward(
-    grad_y: Tensor,
-    grad_last_state: Tensor | None,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    states: Tensor,
+    grad_y: Tensor, grad_last_state: Tensor | None, inputs: ScanInputs, states: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Gradients of u, delta, A, B, C, D, z, delta_bias (None where the input is None), in the layout of `forward`.
 
@@ -106,6 +83,7 @@ def backward(
         dC_t = sum_d dy_t h_t    dB_t = sum_d g_t delta_t u_t    d(delta_t u_t) = sum_n g_t B_t
         d(delta_t A) = g_t a_t h_{t-1}
     """
+    u, delta, A, B, C, D, z, delta_bias, delta_softplus = inputs
     batch, L, channels = u.shape
     N = A.shape[1]
     K = chunk_length(L)

@@ -23,6 +23,7 @@ from lightm.cpu.memory import new_empty
 from lightm.cpu.vectors import lanes_of
 from lightm.scan.cpu_backward import backward_task
 from lightm.scan.cpu_forward import KEPT, TILE, forward_task
+from lightm.scan.inputs import ScanInputs
 
 MOST_LANES = 16  # of any processor and dtype, so that the shape of the kept states depends on neither
 MOST_BLOCKS = 32  # of a task: its share of a chunk must fit in the second-level cache, but long rows are read faster
@@ -48,7 +49,8 @@ def _processors() -> int:
 class _Problem:
     """The inputs in the layout of the kernels, and the tasks into which the scan is cut."""
 
-    def __init__(self, u, delta, A, B, C, D, z, delta_bias, delta_softplus):
+    def __init__(self, inputs: ScanInputs):
+        u, delta, A, B, C, D, z, delta_bias, delta_softplus = inputs
         self.dtype = np.float32 if u.dtype == torch.float32 else np.float64
         self.W = W = lanes_of(self.dtype)
         self.batch, self.L, self.channels = u.shape
@@ -88,20 +90,9 @@ class _Problem:
         return new_empty(like, self.batch, self.L, self.blocks * self.W)
 
 
-def forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    keep_states: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def forward(inputs: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
     """y (B, L, D), last state (B, D, N), kept states (`states_shape`) or an empty tensor; see chunked.forward."""
-    p = _Problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    u, p = inputs.u, _Problem(inputs)
     y = p.rows_of_channels(u)
     h = u.new_zeros(p.batch, p.blocks, p.N, p.W)
     states = new_empty(u, *(states_shape(p.batch, p.L, p.channels, p.d_state) if keep_states else (0,)))
@@ -113,21 +104,10 @@ def forward(
 
 
 def backward(
-    grad_y: Tensor,
-    grad_last_state: Tensor | None,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    states: Tensor,
+    grad_y: Tensor, grad_last_state: Tensor | None, inputs: ScanInputs, states: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Gradients of u, delta, A, B, C, D, z, delta_bias (None where the input is None), in the layout of `forward`."""
-    p = _Problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    u, p = inputs.u, _Problem(inputs)
     du, ddelta = p.rows_of_channels(u), p.rows_of_channels(u)
     dz = p.rows_of_channels(u) if p.gated else du  # never written if there is no gate
     # Each split of the channels sums dB and dC over its own; they are added in a fixed order below.
@@ -137,14 +117,14 @@ def backward(
     g = p.to_blocks(grad_last_state)
     dA = torch.empty_like(g)
     dD, dbias = (u.new_empty(p.batch, p.blocks * p.W) for _ in range(2))
-    inputs = (p.u, p.delta, p.z, p.B, p.C, p.A, p.fastest, p.D, p.bias, flat(states), rows(_pad(grad_y, p.W)))
+    read = (p.u, p.delta, p.z, p.B, p.C, p.A, p.fastest, p.D, p.bias, flat(states), rows(_pad(grad_y, p.W)))
     by_token = (rows(du), rows(ddelta), rows(dz))
     totals = (flat(g), flat(dA), flat(dD), flat(dbias))
     sums = [(rows(dB[s]), rows(dC[s])) for s in range(p.splits)]
     threads.run(
         [
             partial(
-                backward_task, task, p.shape, *inputs, *by_token, *sums[i % p.splits], *totals, p.use_softplus, p.gated
+                backward_task, task, p.shape, *read, *by_token, *sums[i % p.splits], *totals, p.use_softplus, p.gated
             )
             for i, task in enumerate(p.tasks)
         ]
@@ -156,9 +136,9 @@ def backward(
         p.from_blocks(dA).sum(0),
         dB,
         dC,
-        None if D is None else dD.sum(0)[: p.channels],
-        None if z is None else _unpad(dz, p.channels),
-        None if delta_bias is None else dbias.sum(0)[: p.channels],
+        None if inputs.D is None else dD.sum(0)[: p.channels],
+        None if inputs.z is None else _unpad(dz, p.channels),
+        None if inputs.delta_bias is None else dbias.sum(0)[: p.channels],
     )
 
 

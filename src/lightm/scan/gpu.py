@@ -19,6 +19,7 @@ from lightm.scan import chunked
 from lightm.scan.gpu_backward import gradients, sweep
 from lightm.scan.gpu_forward import carry, chunk_ends, outputs
 from lightm.scan.gpu_math import LOG2_E
+from lightm.scan.inputs import ScanInputs
 
 READS_ANY_DTYPE = True  # see ops.py
 
@@ -67,23 +68,12 @@ def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[
     return (batch, max(chunks - 1, 0), d_state, channels)
 
 
-def forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    keep_states: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def forward(inputs: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
     """y (B, L, D) in u's dtype, last state (B, D, N), states between chunks or an empty tensor; see chunked.forward."""
-    p = _Problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    u, p = inputs.u, _Problem(inputs)
     states = p.new(states_shape(p.batch, p.L, p.channels, p.d_state))
     if p.empty:
-        y, last_state, _ = chunked.forward(*p.widened(), delta_softplus, False)
+        y, last_state, _ = chunked.forward(p.widened(), False)
         return y, last_state, states if keep_states else p.new(0)
     y = torch.empty_like(u, memory_format=torch.contiguous_format)
     last_state = p.new(p.batch, p.channels, p.d_state)
@@ -106,25 +96,14 @@ def forward(
 
 
 def backward(
-    grad_y: Tensor,
-    grad_last_state: Tensor | None,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    states: Tensor,
+    grad_y: Tensor, grad_last_state: Tensor | None, inputs: ScanInputs, states: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Gradients of u, delta, A, B, C, D, z, delta_bias (None where the input is None), in the layout of `forward`."""
-    p = _Problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+    u, delta, z, p = inputs.u, inputs.delta, inputs.z, _Problem(inputs)
     if p.empty:
-        _, _, states = chunked.forward(*p.widened(), delta_softplus, True)
+        _, _, states = chunked.forward(p.widened(), True)
         grad_last_state = None if grad_last_state is None else grad_last_state.to(p.dtype)
-        return chunked.backward(grad_y.to(p.dtype), grad_last_state, *p.widened(), delta_softplus, states)
+        return chunked.backward(grad_y.to(p.dtype), grad_last_state, p.widened(), states)
     grad_y = _readable(grad_y)
     du, ddelta = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, delta))
     dz = None if z is None else torch.empty_like(z, memory_format=torch.contiguous_format)
@@ -140,8 +119,7 @@ def backward(
     items = per_chunk * groups
     programs = min(items, _gradient_programs(u.device))
     scratch = p.new(programs, SUB // TILE, p.tiles["BLOCK_N"], p.tiles["BLOCK_D"])
-    inputs = (p.u, p.delta, p.B, p.C, p.z, grad_y)
-    strides = tuple(stride for x in inputs for stride in x.stride())
+    strides = tuple(stride for x in (p.u, p.delta, p.B, p.C, p.z, grad_y) for stride in x.stride())
     with p.on_device():
         sweep[(per_chunk * p.blocks,)](
             p.u, p.delta, p.A2, p.B, p.C, p.z, p.bias, grad_y, states, arriving, sums, kept,
@@ -164,18 +142,18 @@ def backward(
         dA.sum(0).t(),
         dB,
         dC,
-        None if D is None else dD.sum(0),
+        None if inputs.D is None else dD.sum(0),
         dz,
-        None if delta_bias is None else dbias.sum(0),
+        None if inputs.delta_bias is None else dbias.sum(0),
     )
 
 
 class _Problem:
     """The inputs in the layout of the kernels, and how the scan is cut."""
 
-    def __init__(self, u, delta, A, B, C, D, z, delta_bias, delta_softplus):
-        self.inputs = (u, delta, A, B, C, D, z, delta_bias)
-        wide = any(x is not None and x.dtype == torch.float64 for x in self.inputs)
+    def __init__(self, inputs: ScanInputs):
+        u, delta, A, B, C, D, z, delta_bias, delta_softplus = self.inputs = inputs
+        wide = any(x is not None and x.dtype == torch.float64 for x in inputs.tensors)
         self.dtype = torch.float64 if wide else torch.float32
         self.u, self.delta, self.B, self.C = (_readable(x) for x in (u, delta, B, C))
         self.z = self.u if z is None else _readable(z)  # a stand-in is never read
@@ -207,8 +185,8 @@ class _Problem:
         """Whether there is nothing for a kernel: then plain PyTorch gives the zeros, and what D and z make of them."""
         return 0 in (self.batch, self.L, self.channels, self.d_state)
 
-    def widened(self) -> tuple[Tensor | None, ...]:
-        return tuple(None if x is None else x.to(self.dtype) for x in self.inputs)
+    def widened(self) -> ScanInputs:
+        return self.inputs.map(lambda x: x.to(self.dtype))
 
     def new(self, *shape) -> Tensor:
         return self.u.new_empty(*shape, dtype=self.dtype)

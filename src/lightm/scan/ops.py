@@ -20,6 +20,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from lightm.cpu.arrays import under_torch_func
 from lightm.scan import registry
+from lightm.scan.inputs import ScanInputs
 
 # Not torch.library.custom_op, whose wrapper imports torch's compiler at the first call (two seconds).
 _INPUTS = (
@@ -41,86 +42,60 @@ def arithmetic_dtype(*tensors: Tensor | None) -> torch.dtype:
     return torch.float64 if any(x is not None and x.dtype == torch.float64 for x in tensors) else torch.float32
 
 
-def _choose(backend: str, *tensors: Tensor | None) -> ModuleType:
-    return registry.module(registry.choose(backend, tensors[0].device, arithmetic_dtype(*tensors))[0])
+def _choose(backend: str, x: ScanInputs) -> ModuleType:
+    return registry.module(registry.choose(backend, x.u.device, arithmetic_dtype(*x.tensors))[0])
 
 
-def _readable(module: ModuleType, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    """The tensors in the dtype that the backend reads."""
+def _readable(module: ModuleType, x: ScanInputs) -> ScanInputs:
+    """The inputs in the dtype that the backend reads."""
     if getattr(module, "READS_ANY_DTYPE", False):
-        return tensors
-    dtype = arithmetic_dtype(*tensors)
-    return tuple(None if x is None else x.to(dtype) for x in tensors)
+        return x
+    dtype = arithmetic_dtype(*x.tensors)
+    return x.map(lambda tensor: tensor.to(dtype))
 
 
 @torch.library.impl("lightm::selective_scan", "CompositeExplicitAutograd")
-def _scan(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    keep_states: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _scan(*arguments) -> tuple[Tensor, Tensor, Tensor]:
     """y (B, L, D), the last state (B, D, N), and what the backend keeps for its backward pass (`keep_states`)."""
-    tensors = (u, delta, A, B, C, D, z, delta_bias)
-    module = _choose(backend, *tensors)
-    with torch.autocast(u.device.type, enabled=False):
-        y, last_state, states = module.forward(*_readable(module, *tensors), delta_softplus, keep_states)
-    return y.to(u.dtype), last_state, states.view(-1)
+    *inputs, keep_states, backend = arguments
+    x = ScanInputs(*inputs)
+    module = _choose(backend, x)
+    with torch.autocast(x.u.device.type, enabled=False):
+        y, last_state, states = module.forward(_readable(module, x), keep_states)
+    return y.to(x.u.dtype), last_state, states.view(-1)
 
 
 @torch.library.register_fake("lightm::selective_scan")
-def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, keep_states, backend):
-    batch, length, channels = u.shape
-    d_state = A.shape[1]
-    tensors = (u, delta, A, B, C, D, z, delta_bias)
-    dtype = arithmetic_dtype(*tensors)
-    module = _choose(backend, *tensors)
+def _(*arguments):
+    *inputs, keep_states, backend = arguments
+    x = ScanInputs(*inputs)
+    batch, length, channels = x.u.shape
+    d_state = x.A.shape[1]
+    dtype, module = arithmetic_dtype(*x.tensors), _choose(backend, x)
     kept = math.prod(module.states_shape(batch, length, channels, d_state)) if keep_states else 0
-    last_state, kept = u.new_empty(batch, channels, d_state, dtype=dtype), u.new_empty(kept, dtype=dtype)
-    return u.new_empty(batch, length, channels), last_state, kept
+    last_state, kept = x.u.new_empty(batch, channels, d_state, dtype=dtype), x.u.new_empty(kept, dtype=dtype)
+    return x.u.new_empty(batch, length, channels), last_state, kept
 
 
 @torch.library.impl("lightm::selective_scan_backward", "CompositeExplicitAutograd")
-def _scan_backward(
-    grad_y: Tensor,
-    grad_last_state: Tensor | None,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    states: Tensor,
-    backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _scan_backward(grad_y: Tensor, grad_last_state: Tensor | None, *arguments) -> tuple[Tensor, ...]:
     """Gradients of u, delta, A, B, C, D, z, delta_bias; an empty tensor for an input that is None."""
-    tensors = (u, delta, A, B, C, D, z, delta_bias)
-    module = _choose(backend, *tensors)
-    states = states.view(module.states_shape(*u.shape, A.shape[1]))
-    with torch.autocast(u.device.type, enabled=False):
-        # The states, of the arithmetic's dtype, go along so that grad_y is converted to it even if it is narrower.
-        grad_y, grad_last_state, _, *inputs = _readable(module, grad_y, grad_last_state, states, *tensors)
-        grads = module.backward(grad_y, grad_last_state, *inputs, delta_softplus, states)
-    pairs = zip(grads, tensors, strict=True)
-    return tuple(u.new_empty(0) if grad is None else grad.to(x.dtype) for grad, x in pairs)
+    *inputs, states, backend = arguments
+    x = ScanInputs(*inputs)
+    module = _choose(backend, x)
+    states = states.view(module.states_shape(*x.u.shape, x.A.shape[1]))
+    with torch.autocast(x.u.device.type, enabled=False):
+        if not getattr(module, "READS_ANY_DTYPE", False):
+            grad_y, grad_last_state = (g if g is None else g.to(states.dtype) for g in (grad_y, grad_last_state))
+        grads = module.backward(grad_y, grad_last_state, _readable(module, x), states)
+    pairs = zip(grads, x.tensors, strict=True)
+    return tuple(x.u.new_empty(0) if grad is None else grad.to(tensor.dtype) for grad, tensor in pairs)
 
 
 @torch.library.register_fake("lightm::selective_scan_backward")
-def _(grad_y, grad_last_state, u, delta, A, B, C, D, z, delta_bias, delta_softplus, states, backend):
-    def like(x):
-        return u.new_empty(0) if x is None else x.new_empty(x.shape)
-
-    return tuple(like(x) for x in (u, delta, A, B, C, D, z, delta_bias))
+def _(grad_y, grad_last_state, *arguments):
+    x = ScanInputs(*arguments[:9])
+    return tuple(x.u.new_empty(0) if tensor is None else tensor.new_empty(tensor.shape) for tensor in x.tensors)
 
 
 def _keep_for_backward(ctx, inputs, output):

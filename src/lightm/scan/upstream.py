@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightm.errors import LightMError
 from lightm.scan import chunked
+from lightm.scan.inputs import ScanInputs
 
 READS_ANY_DTYPE = True  # see ops.py
 ARITHMETIC = (torch.float32,)  # the dtypes in which it can compute
@@ -35,58 +36,36 @@ def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[
     return (batch, channels, (length + CHUNK - 1) // CHUNK, 2 * d_state)
 
 
-def forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    keep_states: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def forward(inputs: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
     """y (B, L, D), last state (B, D, N), kept states (`states_shape`) or an empty tensor; see chunked.forward."""
+    u, A = inputs.u, inputs.A
     _check(u, A)
-    inputs = (u, delta, A, B, C, D, z, delta_bias)
     if 0 in (*u.shape, A.shape[1]):
-        y, last_state, _ = chunked.forward(*_widened(inputs), delta_softplus, False)
-        kept = states_shape(u.shape[0], u.shape[1], u.shape[2], A.shape[1]) if keep_states else (0,)
+        y, last_state, _ = chunked.forward(inputs.map(Tensor.float), False)
+        kept = states_shape(*u.shape, A.shape[1]) if keep_states else (0,)
         return y, last_state, last_state.new_zeros(kept)
-    out, states, *gated = _extension().fwd(*_channels_first(inputs), delta_softplus)
-    y = (gated[0] if z is not None else out).transpose(1, 2).contiguous()
+    out, states, *gated = _extension().fwd(*_channels_first(inputs), inputs.delta_softplus)
+    y = (gated[0] if inputs.z is not None else out).transpose(1, 2).contiguous()
     last_state = states[:, :, -1, 1::2].contiguous()
     return y, last_state, states if keep_states else last_state.new_empty(0)
 
 
 def backward(
-    grad_y: Tensor,
-    grad_last_state: Tensor | None,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    states: Tensor,
+    grad_y: Tensor, grad_last_state: Tensor | None, inputs: ScanInputs, states: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Gradients of u, delta, A, B, C, D, z, delta_bias (None where the input is None), in the layout of `forward`."""
-    inputs = (u, delta, A, B, C, D, z, delta_bias)
+    u, A = inputs.u, inputs.A
     if grad_last_state is not None or 0 in (*u.shape, A.shape[1]):
-        widened = _widened(inputs)
-        _, _, states = chunked.forward(*widened, delta_softplus, True)
-        return chunked.backward(grad_y.float(), grad_last_state, *widened, delta_softplus, states)
+        widened = inputs.map(Tensor.float)
+        _, _, states = chunked.forward(widened, True)
+        return chunked.backward(grad_y.float(), grad_last_state, widened, states)
     arguments = _channels_first(inputs)
-    states = states.view(states_shape(u.shape[0], u.shape[1], u.shape[2], A.shape[1]))
+    states = states.view(states_shape(*u.shape, A.shape[1]))
     # The gate's gradient needs the output before the gate, one more tensor to keep: it is computed again.
-    out = None if z is None else _extension().fwd(*arguments, delta_softplus)[0]
+    out = None if inputs.z is None else _extension().fwd(*arguments, inputs.delta_softplus)[0]
     grad = grad_y.to(arguments[0].dtype).transpose(1, 2).contiguous()
     du, ddelta, dA, dB, dC, dD, dbias, *dz = _extension().bwd(
-        *arguments, grad, states, out, None, delta_softplus, False
+        *arguments, grad, states, out, None, inputs.delta_softplus, False
     )
     by_token = [x.transpose(1, 2) for x in (du, ddelta, dB.squeeze(1), dC.squeeze(1), *dz)]
     du, ddelta, dB, dC = (x.contiguous() for x in by_token[:4])
@@ -96,9 +75,9 @@ def backward(
         dA,
         dB,
         dC,
-        None if D is None else dD,
-        None if z is None else by_token[4].contiguous(),
-        None if delta_bias is None else dbias,
+        None if inputs.D is None else dD,
+        None if inputs.z is None else by_token[4].contiguous(),
+        None if inputs.delta_bias is None else dbias,
     )
 
 
@@ -115,13 +94,9 @@ def _check(u: Tensor, A: Tensor) -> None:
         )
 
 
-def _widened(inputs: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-    return tuple(None if x is None else x.float() for x in inputs)
-
-
-def _channels_first(inputs: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+def _channels_first(inputs: ScanInputs) -> tuple[Tensor | None, ...]:
     """u, delta, A, B, C, D, z, delta_bias as the extension takes them: tokens (B, D, L), B and C (B, 1, N, L)."""
-    u, delta, A, B, C, D, z, delta_bias = inputs
+    u, delta, A, B, C, D, z, delta_bias = inputs.tensors
     dtypes = {x.dtype for x in (u, delta, B, C, z) if x is not None}
     dtype = u.dtype if len(dtypes) == 1 and u.dtype in (torch.bfloat16, torch.float16) else torch.float32
 

@@ -1,14 +1,13 @@
-"""Inputs of a scan as a network makes them: one argument list for benchmarks, checks and chapters."""
+"""Shapes and inputs of scans as a network makes them, for benchmarks, checks and chapters."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lightm.errors import LightMError
+from lightm.scan.inputs import ScanInputs
 
 
 @dataclass(frozen=True)
@@ -43,69 +42,36 @@ class Shape:
         return f"{self.batch},{self.channels},{self.length},{self.d_state}"
 
 
-class ScanInputs(NamedTuple):
-    """What a scan takes, in tokens: u, delta, z (B, L, D), A (D, N), B, C (B, L, N), D, delta_bias (D,).
+def random_inputs(
+    shape: Shape,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    gate: bool = False,
+) -> ScanInputs:
+    """Inputs as a Mamba has them at the start of its training, time before channels.
 
-    `turned` has the token axis last, as `lightm.scan.selective_scan` wants it.
+    A by 20 % around -1, ..., -N, and softplus(delta_bias) log-uniform between 0.001 and 0.1. dtype: of what has a
+    token axis; the rest is in float32. gate: with z.
     """
+    generator = torch.Generator(device).manual_seed(seed)
+    batch, D, L, N = shape.batch, shape.channels, shape.length, shape.d_state
 
-    u: Tensor
-    delta: Tensor
-    A: Tensor
-    B: Tensor
-    C: Tensor
-    D: Tensor
-    delta_bias: Tensor
-    z: Tensor | None = None
+    def normal(*size: int) -> Tensor:
+        return torch.randn(*size, generator=generator, device=device)
 
-    @classmethod
-    def random(
-        cls,
-        shape: Shape,
-        seed: int = 0,
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
-        gate: bool = False,
-    ) -> "ScanInputs":
-        """Inputs as a Mamba has them at the start of its training.
-
-        A by 20 % around -1, ..., -N, and softplus(delta_bias) log-uniform between 0.001 and 0.1. dtype: of what has a
-        token axis; the rest is in float32. gate: with z.
-        """
-        generator = torch.Generator(device).manual_seed(seed)
-        batch, D, L, N = shape.batch, shape.channels, shape.length, shape.d_state
-
-        def normal(*size: int) -> Tensor:
-            return torch.randn(*size, generator=generator, device=device)
-
-        dt = torch.exp(math.log(1e-3) + math.log(100) * torch.rand(D, generator=generator, device=device))
-        return cls(
-            u=normal(batch, L, D).to(dtype),
-            delta=0.5 * normal(batch, L, D).to(dtype),
-            A=-torch.arange(1.0, N + 1, device=device) * torch.exp(0.2 * normal(D, N)),
-            B=normal(batch, L, N).to(dtype),
-            C=normal(batch, L, N).to(dtype),
-            D=1 + 0.1 * normal(D),
-            delta_bias=dt + torch.log(-torch.expm1(-dt)),  # the inverse of softplus
-            z=normal(batch, L, D).to(dtype) if gate else None,
-        )
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> "ScanInputs":
-        """The function of each tensor that is there."""
-        return ScanInputs(*(None if x is None else function(x) for x in self))
-
-    def turned(self) -> "ScanInputs":
-        """Views with the last two axes exchanged of what has a token axis: (B, L, X) as (B, X, L), and back."""
-        return self.map(turn)
-
-    def named(self) -> dict[str, Tensor]:
-        """name -> tensor, of those that are there: keyword arguments of `selective_scan`."""
-        return {name: x for name, x in self._asdict().items() if x is not None}
-
-
-def turn(x: Tensor) -> Tensor:
-    """(B, L, X) as (B, X, L), and back; a tensor without a token axis as it is."""
-    return x.transpose(1, 2) if x.dim() == 3 else x
+    dt = torch.exp(math.log(1e-3) + math.log(100) * torch.rand(D, generator=generator, device=device))
+    return ScanInputs(
+        u=normal(batch, L, D).to(dtype),
+        delta=0.5 * normal(batch, L, D).to(dtype),
+        A=-torch.arange(1.0, N + 1, device=device) * torch.exp(0.2 * normal(D, N)),
+        B=normal(batch, L, N).to(dtype),
+        C=normal(batch, L, N).to(dtype),
+        D=1 + 0.1 * normal(D),
+        delta_bias=dt + torch.log(-torch.expm1(-dt)),  # the inverse of softplus
+        z=normal(batch, L, D).to(dtype) if gate else None,
+        delta_softplus=True,
+    )
 
 
 def usable(device: str | torch.device) -> torch.device:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lightm.errors import LightMError, suggest
 from lightm.scan import backends, selective_scan
+from lightm.scan.inputs import ScanInputs, turn
 from lightm_book.bench import serial
-from lightm_book.bench.inputs import ScanInputs, turn
 
 Scan = Callable[[ScanInputs], Tensor]
 

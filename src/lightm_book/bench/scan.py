@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from lightm_book.bench.inputs import ScanInputs, Shape, turn, usable
+from lightm.scan.inputs import ScanInputs, turn
+from lightm_book.bench.inputs import Shape, random_inputs, usable
 from lightm_book.bench.machine import machine
 from lightm_book.bench.measure import alternate
 from lightm_book.bench.memory import added_by, free_memory, in_own_process
@@ -113,7 +114,7 @@ class _Bench:
     def measure(self, contenders: list[Contender], shape: Shape, backward: bool) -> dict[str, dict[str, Any]]:
         """One pass at one shape, of each contender that can and may: name -> times and memory, or why not."""
         results, calls, laid = {}, {}, {}
-        inputs = ScanInputs.random(shape)
+        inputs = random_inputs(shape)
         for contender in contenders:
             if reason := self._prevented(contender, shape, backward):
                 results[contender.name] = {"skipped": reason}
@@ -187,7 +188,7 @@ def relative_errors(name: str, shape: Shape, device: torch.device) -> dict[str, 
     """Of the output and (unless it has none) of each gradient, against the definition in float64."""
     contender = find(name, device)
     backward = not contender.forward_only
-    inputs = laid_out(ScanInputs.random(shape), contender.layout, device)
+    inputs = laid_out(random_inputs(shape), contender.layout, device)
     found = contender_call(contender, inputs, backward)()
     found = found if backward else [found]
     names = ["output", *(f"gradient of {name}" for name in inputs.named())][: len(found)]
@@ -200,7 +201,7 @@ def relative_errors(name: str, shape: Shape, device: torch.device) -> dict[str, 
 
 @cache
 def _exact(shape: Shape) -> tuple[torch.Tensor, ...]:
-    inputs = ScanInputs.random(shape).map(torch.Tensor.double)
+    inputs = random_inputs(shape).map(torch.Tensor.double)
     return contender_call(find("lightm reference", torch.device("cpu")), inputs, True)()
 
 
@@ -208,6 +209,6 @@ def memory_call(name: str, shape: str, backward: bool) -> Callable[[], Any]:
     """The call whose memory `memory.py` measures in a process of its own; a short one has loaded what it needs."""
     contender, device = find(name, torch.device("cpu")), torch.device("cpu")
     full = Shape.parse(shape)
-    short = laid_out(ScanInputs.random(full.at_length(64)), contender.layout, device)
+    short = laid_out(random_inputs(full.at_length(64)), contender.layout, device)
     contender_call(contender, short, backward)()
-    return contender_call(contender, laid_out(ScanInputs.random(full), contender.layout, device), backward)
+    return contender_call(contender, laid_out(random_inputs(full), contender.layout, device), backward)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightm.cpu import threads
-from lightm_book.bench.inputs import ScanInputs
+from lightm.scan.inputs import ScanInputs
 
 SOURCE = Path(__file__).with_name("serial_scan.c")
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")

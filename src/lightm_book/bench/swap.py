@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lightm import scan
 from lightm.models import build_model
-from lightm_book.bench.inputs import ScanInputs, Shape, turn
+from lightm.scan.inputs import ScanInputs, turn
+from lightm_book.bench.inputs import Shape
 from lightm_book.bench.peers import Contender
 
 
@@ -30,7 +31,7 @@ def as_ours(contender: Contender) -> Callable[..., Tensor]:
     """A contender's scan with the arguments and shapes of `lightm.scan.selective_scan`, as our networks call it."""
 
     def function(u, delta, A, B, C, D, z=None, delta_bias=None, delta_softplus=True, backend="auto"):
-        x = ScanInputs(u, delta, A, B, C, D, delta_bias)
+        x = ScanInputs(u, delta, A, B, C, D, None, delta_bias, True)
         y = contender.scan(x) if contender.layout == "channels" else turn(contender.scan(x.turned()))
         return y if z is None else y * F.silu(z)
 

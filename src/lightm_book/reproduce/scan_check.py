@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lightm.scan import choose_backend, selective_scan
-from lightm_book.bench.inputs import ScanInputs, Shape
+from lightm_book.bench.inputs import Shape, random_inputs
 
 # LightM-UNet's longest sequences: 512 x 512 in a batch of 12, and 128^3 in a batch of 2. (B, D, L, N)
 SHAPES = ((12, 64, 262_144, 16), (2, 64, 2_097_152, 16))
@@ -59,7 +59,7 @@ def check_gpu_scan(
 def _case(shape, runs: int, device: torch.device, backend: str, dtype: torch.dtype, exact_items: int) -> dict:
     batch, D, L, N = shape
     # Token-major, as a network makes them: (B, D, L) views of (B, L, D) buffers.
-    tensors = ScanInputs.random(Shape(batch, D, L, N), 0, device, dtype, gate=True).turned().named()
+    tensors = random_inputs(Shape(batch, D, L, N), 0, device, dtype, gate=True).turned().named()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)

@@ -12,9 +12,10 @@ import torch
 from lightm.errors import LightMError
 from lightm.models import build_model
 from lightm.scan import selective_scan
+from lightm.scan.inputs import turn
 from lightm_book import ROOT
 from lightm_book.bench import bench_scan, bench_step, peers, serial
-from lightm_book.bench.inputs import ScanInputs, Shape, turn
+from lightm_book.bench.inputs import Shape, random_inputs
 from lightm_book.bench.machine import Machine
 from lightm_book.bench.measure import alternate
 from lightm_book.bench.memory import in_own_process
@@ -71,7 +72,7 @@ def test_a_peer_is_right_or_says_how_to_get_it(name):
 
 @pytest.mark.skipif(serial.compiler() is None, reason="no C compiler here")
 def test_the_serial_loop_in_c_is_the_scan_whatever_the_threads():
-    inputs = ScanInputs.random(Shape(2, 7, 33, 3))
+    inputs = random_inputs(Shape(2, 7, 33, 3))
     one, three = [], []
     before = torch.get_num_threads()
     for threads, kept in ((1, one), (3, three)):
@@ -175,11 +176,11 @@ def test_counts_grow_as_the_formulas_say_and_the_bound_is_the_slower_of_moving_a
 
 
 def test_layouts_hold_the_same_numbers():
-    inputs = ScanInputs.random(SMALL, gate=True)
+    inputs = random_inputs(SMALL, gate=True)
     turned = laid_out(inputs, "channels", CPU)
     assert turned.u.is_contiguous() and turned.z.is_contiguous() and torch.equal(turn(turned.u), inputs.u)
     assert torch.equal(turned.A, inputs.A)
-    inputs = ScanInputs.random(SMALL)
+    inputs = random_inputs(SMALL)
     found = contender_call(find("lightm cpu", CPU), inputs, True)()
     assert [x.shape for x in found[1:]] == [x.shape for x in inputs.named().values()]
 
