@@ -160,7 +160,7 @@ assert record["best"]["val_dsc"] == max(row["val_dsc"] for row in record["curve"
 # enlarged and held against the mask as it was drawn. The second is the harder question and the more useful answer.
 
 # %%
-show_source(evaluate, start="own = None", end="at_size = ")
+show_source(evaluate, start="at_size = ", end="own.shape")
 
 # %%
 at_size, native = record["test"], record["test_native"]
