@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
@@ -60,10 +61,16 @@ def write_json(value: Any, path: str | Path) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Remove what was being written into a folder by `whole_file` or as a checkpoint when its process was killed."""
+def clear_partial(folder: Path, age: float = 0.0) -> None:
+    """Remove what `whole_file` was writing into a folder when its process was killed, if it is `age` seconds old."""
     for path in folder.glob(f".*{PARTIAL}*"):
-        path.unlink(missing_ok=True)
+        if path.is_file() and time.time() - path.stat().st_mtime >= age:
+            path.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what was being written into a run folder, checkpoints too, when its process was killed."""
+    clear_partial(folder)
     for path in folder.glob("*.new"):
         shutil.rmtree(path, ignore_errors=True)
 

@@ -1,5 +1,7 @@
 """Patches of cases at their own resolution: what is in the middle, what they depend on, and the cache behind them."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -123,8 +125,12 @@ def test_a_broken_entry_is_made_anew(tmp_path, harm):
 def test_what_a_killed_process_was_writing_is_removed(tmp_path):
     left = tmp_path / ".abc.safetensors.partial-xyz.safetensors"
     left.write_bytes(b"half")
+    (tmp_path / "mine.new").mkdir()
     make(cache=Cache(tmp_path, "dots"))
-    assert not left.exists()
+    assert left.exists()  # another process may be writing it
+    os.utime(left, (0, 0))
+    make(cache=Cache(tmp_path, "dots"))
+    assert not left.exists() and (tmp_path / "mine.new").exists()
 
 
 def test_a_folder_of_one_s_own_is_cached_by_its_content(tmp_path, own_cache):

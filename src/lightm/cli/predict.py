@@ -41,6 +41,8 @@ trained on patches always does so.""",
 
 
 def _run(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
     from lightm.inference import predict
     from lightm.training.logs import CaseProgress
 
@@ -50,7 +52,8 @@ def _run(args: argparse.Namespace) -> None:
         nonlocal done
         done += 1
         found = ", ".join(f"{value} {name} {share:.1%}" for value, (name, share) in enumerate((shares or {}).items()))
-        print(f"{path}: {found or 'is there already'}", flush=True)
+        tqdm.write(f"{path}: {found or 'is there already'}")  # above the bar
+        sys.stdout.flush()
 
     progress = CaseProgress("predicting", unit="")
     try:

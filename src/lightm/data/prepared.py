@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lightm.data.base import digest
-from lightm.files import clear_leftovers, whole_file
+from lightm.files import clear_partial, whole_file
 
 VERSION = "1"  # raise when a transform changes: what was kept is then made anew
 Tensors = dict[str, Tensor]
@@ -40,9 +40,11 @@ class Cache:
     identity: str
 
     def open(self) -> None:
-        """Make the folder, and remove what a process left there that was killed as it wrote."""
+        """Make the folder, and remove what a process left there that was killed as it wrote, a day ago: another one may
+        be writing now.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(self.folder)
+        clear_partial(self.folder, age=86_400)
 
     def get(self, case_id: str, transform: str, make: Callable[[], Tensors]) -> tuple[Tensors, str]:
         """The tensors of a case and their hash: from the file if it is whole, else from `make`, which is then kept."""

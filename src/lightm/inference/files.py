@@ -19,7 +19,7 @@ from lightm.data.images import (
 )
 from lightm.data.verify import hash_file
 from lightm.errors import LightMError
-from lightm.files import clear_leftovers, write_json
+from lightm.files import clear_partial, write_json
 from lightm.inference.inputs import Input, find_inputs
 from lightm.inference.predictor import Predictor, Progress, label_of
 
@@ -125,7 +125,7 @@ def predict(
         if targets[case.case_id].exists() and any(targets[case.case_id].samefile(file) for file in case.files):
             raise LightMError(f"{out} is where the images are; name another folder for the label maps.")
     out.mkdir(parents=True, exist_ok=True)
-    clear_leftovers(out)
+    clear_partial(out)
     made = {} if force else _made_before(out, settings, list(targets.values()))
     failed: list[str] = []
     for k, case in enumerate(cases):
