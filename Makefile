@@ -1,6 +1,6 @@
 # Every target sets up what it needs in .venv first; a second run skips what is done. Only sh, git and Python are needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint notebooks bench gpu clean
+.PHONY: help setup book test lint notebooks student instructor mark bench gpu clean
 PYTHON ?= python3
 PY := .venv/bin/python
 BOOK := .venv/bin/lightm-book
@@ -29,6 +29,15 @@ lint: $(STAMP) ## ruff
 
 notebooks: $(STAMP) ## run notebooks/src/*.py into notebooks/*.ipynb (ONLY=name for one)
 	@$(BOOK) notebooks $(if $(ONLY),--only $(ONLY))
+
+student: $(STAMP) ## the notebooks without solutions, for a class: _build/student (ONLY=name for one)
+	@$(BOOK) notebooks --edition student $(if $(ONLY),--only $(ONLY))
+
+instructor: $(STAMP) ## the notebooks with solutions filled in, run and asserted: _build/instructor (ONLY=name)
+	@$(BOOK) notebooks --edition instructor $(if $(ONLY),--only $(ONLY))
+
+mark: $(STAMP) ## run notebooks with answers and list the points (NOTEBOOKS="a.ipynb b.ipynb")
+	@$(BOOK) mark $(NOTEBOOKS)
 
 bench: $(STAMP) ## time the scan and a training step beside other software: _build/bench/*.json (minutes)
 	$(PY) -m pip install -q -c requirements/constraints.txt mambapy

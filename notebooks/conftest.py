@@ -12,4 +12,5 @@ def pytest_configure(config):
             Path(__file__).parent / "nbval_sanitize.cfg"
         )
     os.environ |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # a debugger's warning, printed by every kernel
+    os.environ |= {"LIGHTM_STATIC": "1"}  # live figures give their frames, as when the notebooks were made
     os.environ |= {"OMP_WAIT_POLICY": "passive"}  # threads that spin while they wait are slow on a busy machine

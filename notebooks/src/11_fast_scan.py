@@ -24,8 +24,9 @@
 # %% tags=["parameters"]
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
-# %%
+# %% tags=["hide-input"]
 import math
+import textwrap
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -43,7 +44,7 @@ from lightm_book.bench.machine import Machine, machine
 from lightm_book.bench.peers import find
 from lightm_book.bench.record import curve, list_bench
 from lightm_book.bench.roofline import bound, scan_counts
-from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.figures import COLORS, INK, frames_slider, use_style
 from lightm_book.show.notebook import check_profile, show_source
 from lightm_book.show.tables import table
 
@@ -51,13 +52,18 @@ run = check_profile(
     profile,
     {
         "smoke": {"loop_tokens": 1024, "counted_tokens": [64, 128, 256, 512]},
-        "paper": {"loop_tokens": 4096, "counted_tokens": [64, 128, 256, 512, 1024, 2048]},
+        "paper": {
+            "loop_tokens": 4096,
+            "counted_tokens": [64, 128, 256, 512, 1024, 2048],
+        },
     },
 )
 use_style()
 records = list_bench(ROOT / "results/bench")
 names = ("shapes", "kept", "lengths", "262144", "long", "memory")
-shapes, kept, lengths, longer, long, memory = (records[f"scan-cpu-{name}"] for name in names)
+shapes, kept, lengths, longer, long, memory = (
+    records[f"scan-cpu-{name}"] for name in names
+)
 here = shapes["environment"]["hardware"]
 
 
@@ -66,12 +72,73 @@ def timed(name, key):
     at_example = {L: s for L, s in curve(shapes, name, key).items() if L == 65536}
     return dict(
         sorted(
-            {**curve(lengths, name, key), **at_example, **curve(longer, name, key), **curve(long, name, key)}.items()
+            {
+                **curve(lengths, name, key),
+                **at_example,
+                **curve(longer, name, key),
+                **curve(long, name, key),
+            }.items()
         )
     )
 
 
-print(f"the records: {here['cpu']}, {here['threads']} threads, {lengths['finished'][:10]}")
+print(
+    f"the records: {here['cpu']}, {here['threads']} threads, {lengths['finished'][:10]}"
+)
+
+# %% [markdown]
+# ## In one picture
+#
+# Six ways to compute the same scan and its gradients, forwards and backwards, by what *one token* costs. Slide through the
+# lengths: where the bars stop shrinking, the overhead of a call no longer matters, and what is left is the price of the
+# method. The axis is logarithmic; each large tick is a factor of ten.
+
+# %% tags=["hide-input"]
+drawn = {
+    "lightm reference": ("loop", COLORS[6], "x"),
+    "transformers": ("loop, indexed", COLORS[3], "D"),
+    "associative_scan": ("associative_scan", COLORS[5], "v"),
+    "mamba.py": ("mamba.py", COLORS[1], "s"),
+    "lightm chunked": ("chunked", COLORS[4], "o"),
+    "lightm cpu": ("compiled", COLORS[0], "^"),
+}
+names, labels_of = list(drawn), [label for label, _, _ in drawn.values()]
+curves = [timed(name, "forward_backward") for name in names]
+frames, captions = [], []
+for L in sorted(curves[-1]):
+    fig, ax = plt.subplots(figsize=(6.4, 3.2))
+    values = [1e6 * points[L] / L if L in points else np.nan for points in curves]
+    ax.barh(
+        labels_of,
+        values,
+        color=[color for _, color, _ in drawn.values()],
+    )
+    for i, value in enumerate(values):
+        ax.text(
+            0.012 if np.isnan(value) else 1.1 * value,
+            i,
+            "–" if np.isnan(value) else f"{value:.3g}",
+            va="center",
+        )
+    for text in ax.texts:
+        text.set_in_layout(False)
+    ax.set(xscale="log", xlim=(0.01, 5e4), xlabel="µs per token, forward + backward")
+    ax.set_ylim(len(names) - 0.4, -0.6)  # also where a bar is missing
+    frames.append(fig)
+    captions.append(
+        f"{L:,} tokens: {sum(not np.isnan(v) for v in values)} of {len(values)} "
+        "measured"
+    )
+frames_slider(
+    frames,
+    captions,
+    alt="Bars on a logarithmic axis, the time per token of each implementation. With "
+    "more tokens most bars shrink to a "
+    "constant, the indexed loop's grows, and one after the other disappears; the "
+    "compiled one is shortest throughout",
+    caption="Time for one token against the length of the sequence. A dash: not "
+    "measured, out of memory or patience.",
+)
 
 # %% [markdown]
 # ## What must be done
@@ -88,13 +155,19 @@ print(f"the records: {here['cpu']}, {here['threads']} threads, {lengths['finishe
 # %%
 show_source(scan_counts)
 
-# %%
+# %% tags=["hide-input"]
 example = Shape(batch=1, channels=64, length=65536, d_state=16)
-counts = {"forward": scan_counts(example, False), "forward_backward": scan_counts(example, True)}
+counts = {
+    "forward": scan_counts(example, False),
+    "forward_backward": scan_counts(example, True),
+}
 WORK = ("exponentials", "operations", "bytes")
 table(
     ["", *WORK],
-    [(name.replace("_", " + "), *(f"{getattr(c, what):,}" for what in WORK)) for name, c in counts.items()],
+    [
+        (name.replace("_", " + "), *(f"{getattr(c, what):,}" for what in WORK))
+        for name, c in counts.items()
+    ],
 )
 
 # %% [markdown]
@@ -117,12 +190,20 @@ print(f"PyTorch counts {counter.get_total_flops():,}; the formula has the same")
 # numbers that lie in the fastest cache, multiply-adds of numbers in registers, sums of arrays far larger than any
 # cache. This is the machine of the records, and the one that runs this page:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Measured on whatever machine runs this page, so the second row is not compared.
 recorded, this = Machine(**shapes["machine"]), machine(torch.device("cpu"))
 rows = [
-    (name, f"{m.exponentials / 1e9:.1f} G", f"{m.operations / 1e9:.0f} G", f"{m.bytes / 1e9:.0f} G")
-    for name, m in {"the records' machine": recorded, "this one, just now": this}.items()
+    (
+        name,
+        f"{m.exponentials / 1e9:.1f} G",
+        f"{m.operations / 1e9:.0f} G",
+        f"{m.bytes / 1e9:.0f} G",
+    )
+    for name, m in {
+        "the records' machine": recorded,
+        "this one, just now": this,
+    }.items()
 ]
 table(["a second's worth", *WORK], rows)
 
@@ -135,15 +216,26 @@ table(["a second's worth", *WORK], rows)
 # %%
 show_source(bound)
 
-# %% mystnb={"image": {"alt": "Two horizontal bars for each of the two passes. The bar of computing, most of it exponentials, is several times as long as the bar of moving bytes"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two horizontal bars for each of the two passes. The bar of computing, most of it exponentials, is several times as long as the bar of moving bytes"}}
 fig, ax = plt.subplots(figsize=(6.4, 2.8))
 labels = []
 for i, (name, c) in enumerate(counts.items()):
-    exponentials, operations = c.exponentials / recorded.exponentials, c.operations / recorded.operations
+    exponentials, operations = (
+        c.exponentials / recorded.exponentials,
+        c.operations / recorded.operations,
+    )
     moving = c.bytes / recorded.bytes
     y = 2.5 * i
-    ax.barh(y, 1e3 * exponentials, color=COLORS[1], label="exponentials" if not i else None)
-    ax.barh(y, 1e3 * operations, left=1e3 * exponentials, color=COLORS[5], label="operations" if not i else None)
+    ax.barh(
+        y, 1e3 * exponentials, color=COLORS[1], label="exponentials" if not i else None
+    )
+    ax.barh(
+        y,
+        1e3 * operations,
+        left=1e3 * exponentials,
+        color=COLORS[5],
+        label="operations" if not i else None,
+    )
     ax.barh(y + 1, 1e3 * moving, color=COLORS[0], label="bytes" if not i else None)
     labels += [(y, name.replace("_", " + ") + ": computing"), (y + 1, "moving")]
 ax.set_yticks(*zip(*labels, strict=True))
@@ -153,7 +245,10 @@ ax.legend(fontsize=10)
 plt.show()
 for name, c in counts.items():
     share = c.exponentials / recorded.exponentials / bound(c, recorded)
-    print(f"{name:<17} bound {1e3 * bound(c, recorded):5.1f} ms, of which exponentials {share:.0%}")
+    print(
+        f"{name:<17} bound {1e3 * bound(c, recorded):5.1f} ms, of which exponentials "
+        f"{share:.0%}"
+    )
 
 # %% [markdown]
 # So on a CPU *the scan is mostly its exponentials*, and never the bytes, if it is done well. The rest of the
@@ -172,7 +267,7 @@ show_source(reference.scan, start="decay = torch.exp", end="y.append")
 # gradient will need. Let us count the calls for one more token, and time the kinds of calls that the loop consists of.
 
 
-# %%
+# %% tags=["hide-input"]
 class Operations(TorchDispatchMode):
     """Counts PyTorch's operations, and the numbers that each of them writes."""
 
@@ -190,7 +285,7 @@ class Operations(TorchDispatchMode):
 
 
 def calls_of(function):
-    """The operations of `function()`, forwards, and those of the gradients, as two counters of calls."""
+    """The operations of `function()`, and those of its gradients: two counters."""
     with Operations() as forwards:
         y = function()
     with Operations() as backwards:
@@ -210,10 +305,14 @@ def scan_with(backend, x):
 
 
 a, b = (calls_of(scan_with("reference", tensors(L))) for L in (64, 65))
-per_token = [long.calls.total() - short.calls.total() for short, long in zip(a, b, strict=True)]
-print(f"operations for one more token: {per_token[0]} forwards, {per_token[1]} backwards")
+per_token = [
+    long.calls.total() - short.calls.total() for short, long in zip(a, b, strict=True)
+]
+print(
+    f"operations for one more token: {per_token[0]} forwards, {per_token[1]} backwards"
+)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Times differ from run to run, so this output is not compared.
 
 
@@ -228,25 +327,43 @@ def seconds(call, repeats=5):
 
 
 one, row = torch.ones(64, 16), torch.ones(64)
-kinds = (lambda: row[..., None] * one, one.exp, lambda: one + one, lambda: one.sum(-1), lambda: row[..., None])
-overhead = seconds(lambda: [kind() for kind in kinds for _ in range(200)]) / (200 * 7)  # two of the five are two calls
+kinds = (
+    lambda: row[..., None] * one,
+    one.exp,
+    lambda: one + one,
+    lambda: one.sum(-1),
+    lambda: row[..., None],
+)
+# Two of the five are two calls.
+overhead = seconds(lambda: [kind() for kind in kinds for _ in range(200)]) / (200 * 7)
 L = run.loop_tokens
 x = tensors(L)
 with torch.no_grad():
     loop = seconds(scan_with("reference", x), 2) / L
 print(f"one call on 64 x 16 numbers: {1e6 * overhead:.1f} µs")
-print(f"predicted for a token: {per_token[0]} x {1e6 * overhead:.1f} = {1e6 * per_token[0] * overhead:.0f} µs")
+print(
+    f"predicted for a token: {per_token[0]} x {1e6 * overhead:.1f} = "
+    f"{1e6 * per_token[0] * overhead:.0f} µs"
+)
 print(f"measured:              {1e6 * loop:.0f} µs")
-print(f"what the arithmetic of a token would need: {1e6 * bound(scan_counts(Shape(1, 64, 1, 16), False), this):.2f} µs")
+print(
+    "what the arithmetic of a token would need: "
+    f"{1e6 * bound(scan_counts(Shape(1, 64, 1, 16), False), this):.2f} µs"
+)
 
 # %% [markdown]
 # The loop spends nearly all of its time *around* the arithmetic. That has a consequence which can be checked on the
 # record: a token costs the loop the same, however little there is to do in it.
 
-# %%
-loop_curve, ours_curve = (timed(name, "forward") for name in ("lightm reference", "lightm cpu"))
+# %% tags=["hide-input"]
+loop_curve, ours_curve = (
+    timed(name, "forward") for name in ("lightm reference", "lightm cpu")
+)
 L = max(loop_curve)
-print(f"the loop at {L:,} tokens: {1e6 * loop_curve[L] / L:.1f} µs a token; compiled: {1e6 * ours_curve[L] / L:.2f} µs")
+print(
+    f"the loop at {L:,} tokens: {1e6 * loop_curve[L] / L:.1f} µs a token; compiled: "
+    f"{1e6 * ours_curve[L] / L:.2f} µs"
+)
 assert loop_curve[L] > 10 * ours_curve[L]
 
 # %% [markdown]
@@ -271,7 +388,7 @@ def indexed(a, b):
 
 
 def unbound(a, b):
-    """The same; the sequence is taken apart once, and its gradient put together once."""
+    """The same; the sequence is taken apart once, its gradient put together once."""
     h, states = torch.zeros(len(a)), []
     for a_t, b_t in zip(a.unbind(1), b.unbind(1), strict=True):
         h = a_t * h + b_t
@@ -283,11 +400,16 @@ written = {}
 for function in (indexed, unbound):
     for L in run.counted_tokens:
         a, b = (torch.rand(8, L).requires_grad_() for _ in range(2))
-        written[function.__name__, L] = calls_of(lambda f=function, a=a, b=b: f(a, b))[1].written.total() / (8 * L)
+        written[function.__name__, L] = calls_of(lambda f=function, a=a, b=b: f(a, b))[
+            1
+        ].written.total() / (8 * L)
 print("numbers written in the backward pass, for each token and channel")
 print("tokens     " + "".join(f"{L:>10}" for L in run.counted_tokens))
 for function in (indexed, unbound):
-    print(f"{function.__name__:<11}" + "".join(f"{written[function.__name__, L]:>10.1f}" for L in run.counted_tokens))
+    print(
+        f"{function.__name__:<11}"
+        + "".join(f"{written[function.__name__, L]:>10.1f}" for L in run.counted_tokens)
+    )
 first, last = run.counted_tokens[0], run.counted_tokens[-1]
 assert written["indexed", last] > 0.8 * last / first * written["indexed", first]
 assert written["unbound", last] < 1.1 * written["unbound", first]
@@ -297,14 +419,17 @@ assert written["unbound", last] < 1.1 * written["unbound", first]
 # operation, whose gradient is one `stack`: the numbers per token stay as they are. That is the whole difference between
 # a reference that can be used for a thousand tokens and one that can't.
 
-# %%
+# %% tags=["hide-input"]
 peer = "transformers"
-theirs, ours_loop = (timed(name, "forward_backward") for name in (peer, "lightm reference"))
+theirs, ours_loop = (
+    timed(name, "forward_backward") for name in (peer, "lightm reference")
+)
 both = sorted(set(theirs) & set(ours_loop))
 print("forward + backward, the record:")
 for L in both:
     print(
-        f"L = {L:>6,}:  indexed ({peer}) {1e6 * theirs[L] / L:>8.0f} µs a token,  unbind {1e6 * ours_loop[L] / L:>6.0f} µs"
+        f"L = {L:>6,}:  indexed ({peer}) {1e6 * theirs[L] / L:>8.0f} µs a token,  "
+        f"unbind {1e6 * ours_loop[L] / L:>6.0f} µs"
     )
 assert theirs[both[-1]] / ours_loop[both[-1]] > 2
 
@@ -320,7 +445,7 @@ assert theirs[both[-1]] / ours_loop[both[-1]] > 2
 # they write large tensors, and read two for each that they write. Counted for torch's `associative_scan` on a short
 # sequence (the number of tensors hardly depends on its length):
 
-# %%
+# %% tags=["hide-input"]
 their_scan = find("associative_scan", torch.device("cpu")).scan
 tensors_written = {}
 for L in (256, 1024):
@@ -328,40 +453,58 @@ for L in (256, 1024):
     with torch.no_grad(), Operations() as forwards:
         their_scan(leaves)
     with Operations() as whole:
-        torch.autograd.grad(their_scan(leaves), leaves.named().values(), torch.ones(1, L, 8))
+        torch.autograd.grad(
+            their_scan(leaves), leaves.named().values(), torch.ones(1, L, 8)
+        )
     for key, counter in zip(counts, (forwards, whole), strict=True):
         tensors_written[key] = counter.written.total() / (L * 8 * 4)
-    shown = ", ".join(f"{key.replace('_', ' + ')}: {number:.1f}" for key, number in tensors_written.items())
-    print(f"{L:>5} tokens: {forwards.calls.total()} calls forward; tensors written, {shown}")
+    shown = ", ".join(
+        f"{key.replace('_', ' + ')}: {number:.1f}"
+        for key, number in tensors_written.items()
+    )
+    print(f"{L:>5} tokens: {forwards.calls.total()} calls forward;", end=" ")
+    print(f"tensors written: {shown}")
 
 # %% [markdown]
 # At the example's size, a pass over one such tensor takes a time that we can tell from the machine's bytes a second. Three
 # passes for each tensor that is written is the prediction:
 
-# %%
+# %% tags=["hide-input"]
 tensor_bytes = 4 * example.states
 once = tensor_bytes / recorded.bytes
-print(f"one (B, L, D, N) tensor: {tensor_bytes / 2**20:,.0f} MiB, {1e3 * once:.1f} ms to read or write")
+print(
+    f"one (B, L, D, N) tensor: {tensor_bytes / 2**20:,.0f} MiB, {1e3 * once:.1f} ms "
+    "to read or write"
+)
 for key, number in tensors_written.items():
     found = curve(shapes, "associative_scan", key)[example.length]
-    print(f"{key.replace('_', ' + '):<18} predicted {3 * number * once:.2f} s, the record {found:.2f} s")
+    print(
+        f"{key.replace('_', ' + '):<18} predicted {3 * number * once:.2f} s, the "
+        f"record {found:.2f} s"
+    )
 for name in ("mamba.py", "associative_scan"):
     held = curve(memory, name, "forward_backward", "memory_bytes")
     L = max(L for L in held if held[L])
-    print(f"{name} holds {held[L] / (4 * 64 * 16 * L):.1f} such tensors at once (measured, L = {L:,})")
+    print(
+        f"{name} holds {held[L] / (4 * 64 * 16 * L):.1f} such tensors at once "
+        f"(measured, L = {L:,})"
+    )
 
 # %% [markdown]
 # The record is above the prediction. Where is the rest? Some of it is arithmetic, but most is in a place where few look:
 # the memory is *new*. A tensor this large is given back to the operating system when it is freed, and asked for again
 # at the next call. Fresh memory must be filled with zeros by the system, page by page, at the first touch. Live:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Times differ from run to run, so this output is not compared.
 size = 2**24
 old = np.zeros(size, np.float32)
 fresh = seconds(lambda: np.empty(size, np.float32).fill(1.0), 3)
 again = seconds(lambda: old.fill(1.0), 3)
-print(f"writing {4 * size / 2**20:.0f} MiB: into fresh memory {4 * size / fresh / 1e9:.1f} GB/s, ", end="")
+print(
+    f"writing {4 * size / 2**20:.0f} MiB: into fresh memory "
+    f"{4 * size / fresh / 1e9:.1f} GB/s,"
+)
 print(f"into memory that was touched before {4 * size / again / 1e9:.1f} GB/s")
 
 # %% [markdown]
@@ -369,9 +512,13 @@ print(f"into memory that was touched before {4 * size / again / 1e9:.1f} GB/s")
 
 # %%
 for name in ("mamba.py", "lightm chunked", "lightm cpu"):
-    usual, keeping = (curve(record, name, "forward_backward")[example.length] for record in (shapes, kept))
+    usual, keeping = (
+        curve(record, name, "forward_backward")[example.length]
+        for record in (shapes, kept)
+    )
     print(
-        f"{name:<15} forward + backward {1e3 * usual:>8,.0f} ms; where freed memory is kept {1e3 * keeping:>8,.0f} ms"
+        f"{name:<15} forward + backward {1e3 * usual:>8,.0f} ms; where freed memory "
+        f"is kept {1e3 * keeping:>8,.0f} ms"
     )
 assert kept["kept_memory"] and not shapes["kept_memory"]
 gain = {
@@ -397,7 +544,8 @@ assert gain["mamba.py"] > gain["lightm cpu"]
 
 
 # %%
-print(f"{'tokens':>8}{'calls, forward':>16}{'loop':>10}{'one state a chunk':>20}{'one a token':>14}")
+head = f"{'tokens':>8}{'calls, forward':>16}{'loop':>10}"
+print(head + f"{'one state a chunk':>20}{'one a token':>14}")
 calls = {}
 for L in (1024, 4096, 16384):
     x = random_inputs(Shape(1, 4, L, 2))
@@ -408,7 +556,8 @@ for L in (1024, 4096, 16384):
     numbers = chunks * 64 * 16, L * 64 * 16
     print(f"{L:>8,}{calls[L]:>16,}{L * per_token[0]:>10,}", end="")
     print(f"{4 * numbers[0] / 2**10:>16,.0f} KiB{4 * numbers[1] / 2**10:>10,.0f} KiB")
-assert calls[16384] / calls[1024] < 6  # sixteen times the tokens, about four times the calls
+# Sixteen times the tokens, about four times the calls.
+assert calls[16384] / calls[1024] < 6
 
 # %% [markdown]
 # The tensor of one step now fits in the processor's second or third cache, and no call has less to do than a few
@@ -421,12 +570,20 @@ rows = []
 for row in shapes["shapes"]:
     if row["shape"] != list(asdict(example).values()):
         continue
-    for entry in sorted(row["contenders"], key=lambda e: -(e["forward"] or {}).get("median_s", 0)):
+    for entry in sorted(
+        row["contenders"], key=lambda e: -(e["forward"] or {}).get("median_s", 0)
+    ):
         if not (entry["forward"] or {}).get("median_s"):
             continue
         found = [(entry[key] or {}).get("median_s") for key in counts]
         shown = [f"{1e3 * t:,.1f}" if t else "–" for t in found]
-        rows.append((f"`{entry['name']}`", *shown, f"{bound(counts['forward'], recorded) / found[0]:.1%}"))
+        rows.append(
+            (
+                f"`{entry['name']}`",
+                *shown,
+                f"{bound(counts['forward'], recorded) / found[0]:.1%}",
+            )
+        )
 table(["", "forward, ms", "forward + backward, ms", "bound reached"], rows)
 
 # %% [markdown]
@@ -446,20 +603,28 @@ table(["", "forward, ms", "forward + backward, ms", "bound reached"], rows)
 # what `load` and `spread` give, and `h_t`, are registers full of channels, four states of each:
 
 # %%
-show_source(cpu_forward.forward_task, start="B_t = spread(B_data", end="store(out, at, load(out")
+show_source(
+    cpu_forward.forward_task, start="B_t = spread(B_data", end="store(out, at, load(out"
+)
 
 # %% [markdown]
 # **The exponential.** The C library computes one $e^x$ at a time. A vector unit has no instruction for it either, but
 # it has multiply-adds, and chapter 2 has the polynomial and, for registers of sixteen numbers, the table: about a dozen
 # instructions for 8 or 16 exponentials.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Times differ from run to run, so this output is not compared.
 values = np.linspace(-1, 0, 2**16)
 scalar = len(values) / seconds(lambda: [math.exp(v) for v in values])
 numpys = len(values) / seconds(lambda: np.exp(values.astype(np.float32)))
-print(f"exponentials a second: in Python {scalar / 1e6:,.0f} M; numpy {numpys / 1e6:,.0f} M on one thread; ", end="")
-print(f"the kernel's {this.exponentials / 1e6:,.0f} M on all {torch.get_num_threads()} threads")
+print(
+    f"exponentials a second: in Python {scalar / 1e6:,.0f} M; numpy "
+    f"{numpys / 1e6:,.0f} M on one thread;"
+)
+print(
+    f"the kernel's {this.exponentials / 1e6:,.0f} M on all {torch.get_num_threads()} "
+    "threads"
+)
 
 # %% [markdown]
 # **Recomputation.** The backward pass needs the states. Keep them, or compute them again? Chapter 2 gave the argument
@@ -471,10 +636,14 @@ c = counts["forward"]
 keep = 2 * tensor_bytes / recorded.bytes
 again = bound(c, recorded)
 print(
-    f"keep all states: {1e3 * keep:.0f} ms at least, {tensor_bytes / 2**20:.0f} MiB;   compute again: {1e3 * again:.0f} ms"
+    f"keep all states: {1e3 * keep:.0f} ms at least, {tensor_bytes / 2**20:.0f} MiB; "
+    f"  compute again: {1e3 * again:.0f} ms"
 )
 assert again < keep
-print(f"keep one state in {cpu_forward.KEPT}: {tensor_bytes / cpu_forward.KEPT / 2**20:.0f} MiB")
+print(
+    f"keep one state in {cpu_forward.KEPT}: "
+    f"{tensor_bytes / cpu_forward.KEPT / 2**20:.0f} MiB"
+)
 
 # %% [markdown]
 # Keeping gains nothing even while the memory is warm. In fresh memory, at the rate measured above, it loses by far.
@@ -492,14 +661,15 @@ show_source(cpu_forward.forward_task, start="if n == 0:", end="prefetch(z_data")
 # There is a record of the kernel as it was before it did so for more than its inputs (and before it had the table of
 # powers), and one of the kernel since, made one after the other:
 
-# %%
+# %% tags=["hide-input"]
 before, since = records["scan-cpu-unfetched"], records["scan-cpu-fetched"]
 assert before["command"] == since["command"] and before["kept_memory"]
 for key in counts:
     then, now = (curve(record, "lightm cpu", key) for record in (before, since))
     for L in then:
         print(
-            f"{key.replace('_', ' + '):<17} L = {L:>7,}: {1e3 * then[L]:6.1f} ms before, {1e3 * now[L]:6.1f} ms since"
+            f"{key.replace('_', ' + '):<18} L = {L:>7,}: {1e3 * then[L]:6.1f} ms "
+            f"before, {1e3 * now[L]:6.1f} ms since"
         )
 
 # %% [markdown]
@@ -511,14 +681,17 @@ for key in counts:
 # The tasks run on the very threads that PyTorch uses; a second pool of threads would find the first one still spinning
 # on the cores, waiting for PyTorch's next operation.
 
-# %%
+# %% tags=["hide-input"]
 best, sizes = {}, {}
 for record in (shapes, longer, kept):
     for row in record["shapes"]:
-        where = f"{tuple(row['shape'])}, memory {'kept' if record['kept_memory'] else 'given back'}"
+        freed = "kept" if record["kept_memory"] else "given back"
+        where = f"{tuple(row['shape'])}, memory {freed}"
         sizes[where] = entries = {entry["name"]: entry for entry in row["contenders"]}
         for key in counts:
-            best[where, key] = row["bound_s"][key] / entries["lightm cpu"][key]["median_s"]
+            best[where, key] = (
+                row["bound_s"][key] / entries["lightm cpu"][key]["median_s"]
+            )
 print("share of the bound that the compiled kernel reaches, (B, D, L, N):")
 for (where, key), share in best.items():
     print(f"{where:<44} {key.replace('_', ' + '):<18} {share:.0%}")
@@ -544,7 +717,11 @@ for where, entries in sizes.items():
         shown = []
         for key in counts:
             theirs = (entry[key] or {}).get("median_s")
-            shown.append(f"{theirs / entries['lightm cpu'][key]['median_s']:,.0f} ×" if theirs else "–")
+            shown.append(
+                f"{theirs / entries['lightm cpu'][key]['median_s']:,.0f} ×"
+                if theirs
+                else "–"
+            )
         if shown != ["–", "–"]:
             rows.append((where, f"`{name}`", *shown))
 table(["(B, D, L, N)", "peer", "forward", "forward + backward"], rows)
@@ -562,73 +739,53 @@ table(["(B, D, L, N)", "peer", "forward", "forward + backward"], rows)
 # asked for: a record holds the reason of each contender that it skipped. Memory was measured at fewer lengths, in a
 # process of its own for each point.
 
-# %% mystnb={"image": {"alt": "Two plots on logarithmic axes against the number of tokens. Time: the compiled scan lies lowest, the nearer to a dashed line, the bound, the longer the sequence; chunked lies above it, mamba.py and associative_scan close together above that, the loop above them, the indexed loop highest, and it ends first. Memory: the compiled scan holds least, then chunked; mamba.py and associative_scan lie far above both"}}
-drawn = {
-    "lightm reference": ("loop", COLORS[6], "x"),
-    "transformers": ("loop, indexed", COLORS[3], "D"),
-    "associative_scan": ("associative_scan", COLORS[5], "v"),
-    "mamba.py": ("mamba.py", COLORS[1], "s"),
-    "lightm chunked": ("chunked", COLORS[4], "o"),
-    "lightm cpu": ("compiled", COLORS[0], "^"),
-}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two plots on logarithmic axes against the number of tokens. Time: the compiled scan lies lowest, the nearer to a dashed line, the bound, the longer the sequence; chunked lies above it, mamba.py and associative_scan close together above that, the loop above them, the indexed loop highest, and it ends first. Memory: the compiled scan holds least, then chunked; mamba.py and associative_scan lie far above both"}}
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 4.4))
 for name, (label, color, marker) in drawn.items():
     style = {"color": color, "marker": marker, "markersize": 4, "label": label}
-    took, held = timed(name, "forward_backward"), curve(memory, name, "forward_backward", "memory_bytes")
+    took, held = (
+        timed(name, "forward_backward"),
+        curve(memory, name, "forward_backward", "memory_bytes"),
+    )
     axes[0].loglog(list(took), list(took.values()), **style)
     axes[1].loglog(list(held), [size / 2**20 for size in held.values()], **style)
-least = {L: bound(scan_counts(example.at_length(L), True), recorded) for L in timed("lightm cpu", "forward")}
-axes[0].loglog(list(least), list(least.values()), "--", color="0.5", linewidth=1, label="bound")
+least = {
+    L: bound(scan_counts(example.at_length(L), True), recorded)
+    for L in timed("lightm cpu", "forward")
+}
+axes[0].loglog(
+    list(least), list(least.values()), "--", color=INK, linewidth=1, label="bound"
+)
 axes[0].set(xlabel="tokens L", ylabel="seconds, forward + backward")
 axes[1].set(xlabel="tokens L", ylabel="MiB beside the inputs, at most")
 fig.legend(handles=axes[0].get_lines(), loc="outside lower center", ncols=4, fontsize=9)
 plt.show()
 
-# %%
+# %% tags=["hide-input"]
 for name in ("lightm cpu", "lightm chunked", "mamba.py"):
     held = curve(memory, name, "forward_backward", "memory_bytes")
-    print(f"{name:<15}", ", ".join(f"{size / L:,.0f} bytes a token at {L:,}" for L, size in held.items()))
+    sizes_of = (f"{size / L:,.0f} at {L:,}" for L, size in held.items())
+    text = f"{name}, bytes per token: {', '.join(sizes_of)}"
+    print(textwrap.fill(text, 88, subsequent_indent="    "))
 points = timed("lightm cpu", "forward_backward")
 tail = {L: s for L, s in points.items() if L >= 2**14}
 slope = np.polyfit(np.log(list(tail)), np.log(list(tail.values())), 1)[0]
-print(f"compiled, from {min(tail):,} to {max(tail):,} tokens: time grows as L to the power {slope:.2f}")
+print(
+    f"compiled, from {min(tail):,} to {max(tail):,} tokens: time grows as L to the "
+    f"power {slope:.2f}"
+)
 assert max(points) == 2**21 and 0.8 < slope < 1.1
 ended = {}
 for row in lengths["shapes"] + longer["shapes"] + long["shapes"]:
     for entry in row["contenders"]:
         reason = (entry["forward_backward"] or {}).get("skipped")
         if entry["name"] in drawn and reason:
-            ended.setdefault(entry["name"], f"{drawn[entry['name']][0]}, at {row['shape'][2]:,} tokens: {reason}")
-print(*ended.values(), sep="\n")
-
-# %% [markdown]
-# The same, length by length. Each bar is the time for *one token*, forwards and backwards: where the bars stop
-# shrinking, the overhead of a call no longer matters, and what is left is the price of the method.
-
-# %%
-names = ["lightm reference", "transformers", "associative_scan", "mamba.py", "lightm chunked", "lightm cpu"]
-labels_of = ["loop", "loop, indexed", "associative_scan", "mamba.py", "chunked", "compiled"]
-curves = [timed(name, "forward_backward") for name in names]
-frames, captions = [], []
-for L in sorted(curves[-1]):
-    fig, ax = plt.subplots(figsize=(6.4, 3.2))
-    values = [1e6 * points[L] / L if L in points else np.nan for points in curves]
-    ax.barh(labels_of, values, color=[COLORS[6], COLORS[3], COLORS[5], COLORS[1], COLORS[4], COLORS[0]])
-    for i, value in enumerate(values):
-        ax.text(0.012 if np.isnan(value) else 1.1 * value, i, "–" if np.isnan(value) else f"{value:.3g}", va="center")
-    for text in ax.texts:
-        text.set_in_layout(False)
-    ax.set(xscale="log", xlim=(0.01, 5e4), xlabel="µs a token, forward + backward")
-    ax.set_ylim(len(names) - 0.4, -0.6)  # also where a bar is missing
-    frames.append(fig)
-    captions.append(f"{L:,} tokens: {sum(not np.isnan(v) for v in values)} of {len(values)} measured")
-frames_slider(
-    frames,
-    captions,
-    alt="Bars on a logarithmic axis, the time a token of each implementation. With more tokens most bars shrink to a "
-    "constant, the indexed loop's grows, and one after the other disappears; the compiled one is shortest throughout",
-    caption="Time for one token against the length of the sequence. A dash: not measured, out of memory or patience.",
-)
+            ended.setdefault(
+                entry["name"],
+                f"{drawn[entry['name']][0]}, at {row['shape'][2]:,} tokens: {reason}",
+            )
+for text in ended.values():
+    print(textwrap.fill(text, 88, subsequent_indent="    "))
 
 # %% [markdown]
 # ## A network around it
@@ -646,12 +803,26 @@ for record in records.values():
         if entry["step"]:
             name = "as it comes" if entry["name"] == "lightm" else entry["name"]
             memory_is = "kept" if record["kept_memory"] else "given back"
-            rows.append((f"{size}, {record['batch']}", memory_is, f"`{name}`", f"{entry['step']['median_s']:.2f}"))
+            rows.append(
+                (
+                    f"{size}, {record['batch']}",
+                    memory_is,
+                    f"`{name}`",
+                    f"{entry['step']['median_s']:.2f}",
+                )
+            )
 table(["image, batch", "freed memory", "scan", "seconds a step"], rows)
 
-# %% mystnb={"image": {"alt": "Horizontal bars, the parts of a training step: the projections are longest, then the scan, then many shorter ones; the loss is last"}}
-parts = next(record["parts"] for record in records.values() if record["kind"] == "step" and record["parts"])
-shares = {name: sum(times.values()) / parts["total_ms"] for name, times in parts["parts"].items()}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Horizontal bars, the parts of a training step: the projections are longest, then the scan, then many shorter ones; the loss is last"}}
+parts = next(
+    record["parts"]
+    for record in records.values()
+    if record["kind"] == "step" and record["parts"]
+)
+shares = {
+    name: sum(times.values()) / parts["total_ms"]
+    for name, times in parts["parts"].items()
+}
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
 order = sorted(shares, key=shares.__getitem__)
 ax.barh(order, [100 * shares[name] for name in order], color=COLORS[0])
@@ -671,9 +842,15 @@ assert math.isclose(sum(shares.values()), 1, rel_tol=1e-6)
 # the rows of LightM-UNet's first stage:
 
 # %%
-# NVIDIA's data sheet of the H200: multiprocessors, Hz at most, bytes a second; of each multiprocessor in a cycle, the
-# exponentials and multiply-adds.
-multiprocessors, clock, bandwidth, exponentials_a_cycle, multiply_adds_a_cycle = 132, 1.98e9, 4.8e12, 16, 128
+# NVIDIA's data sheet of the H200: multiprocessors, Hz at most, bytes a second; of each
+# multiprocessor in a cycle, the exponentials and multiply-adds.
+multiprocessors, clock, bandwidth, exponentials_a_cycle, multiply_adds_a_cycle = (
+    132,
+    1.98e9,
+    4.8e12,
+    16,
+    128,
+)
 print(f"{'':<34}{'rows':>7}{'tokens':>12}{'chunks in series':>18}")
 for name, batch, D, L in [
     ("language: batch 8, D = 5120", 8, 5120, 2048),
@@ -695,24 +872,37 @@ assert 2 * 64 < multiprocessors
 
 # %%
 def three_phases(shape, K):
-    """(programs, exponentials, bytes) of a forward pass in chunks of K tokens, blocks of 32 channels, float32."""
+    """Programs, exponentials and bytes of a forward pass in chunks of K tokens.
+
+    In blocks of 32 channels, float32.
+    """
     chunks = -(-shape.length // K)
     tokens = shape.batch * shape.length
     between = shape.batch * chunks * shape.channels * shape.d_state  # one state a chunk
-    numbers = tokens * (2 * shape.channels + shape.d_state) + between  # phase 1 reads u, delta, B and writes end states
+    # Phase 1 reads u, delta, B and writes end states.
+    numbers = tokens * (2 * shape.channels + shape.d_state) + between
     numbers += 2 * between  # phase 2 reads them and writes what enters each chunk
-    numbers += tokens * (3 * shape.channels + 2 * shape.d_state) + between  # phase 3 is the scan
-    return shape.batch * chunks * -(-shape.channels // 32), 2 * shape.states, 4 * numbers
+    # Phase 3 is the scan.
+    numbers += tokens * (3 * shape.channels + 2 * shape.d_state) + between
+    return (
+        shape.batch * chunks * -(-shape.channels // 32),
+        2 * shape.states,
+        4 * numbers,
+    )
 
 
 volume = Shape(2, 64, 128**3, 16)
 once = scan_counts(volume, False)
 print(
-    f"one pass: {volume.batch * volume.channels} rows, {once.exponentials / 1e9:.1f} G exponentials, {once.bytes / 1e9:.1f} GB"
+    f"one pass: {volume.batch * volume.channels} rows, {once.exponentials / 1e9:.1f} "
+    f"G exponentials, {once.bytes / 1e9:.1f} GB"
 )
 for K in (256, 1024, 4096):
     programs, exponentials, moved = three_phases(volume, K)
-    print(f"K = {K:>4}: {programs:>6,} programs, {exponentials / 1e9:.1f} G exponentials, {moved / 1e9:.1f} GB")
+    print(
+        f"K = {K:>4}: {programs:>6,} programs, {exponentials / 1e9:.1f} G "
+        f"exponentials, {moved / 1e9:.1f} GB"
+    )
 assert three_phases(volume, 1024)[2] < 2.2 * once.bytes
 
 # %% [markdown]
@@ -721,36 +911,123 @@ assert three_phases(volume, 1024)[2] < 2.2 * once.bytes
 
 # %%
 cycles = multiprocessors * clock  # of all multiprocessors, a second
-h200 = Machine(exponentials_a_cycle * cycles, 2 * multiply_adds_a_cycle * cycles, bandwidth, "NVIDIA's data sheet")
-for name, shape in {"512 x 512, batch 12": Shape(12, 64, 512**2, 16), "128^3, batch 2": volume}.items():
+h200 = Machine(
+    exponentials_a_cycle * cycles,
+    2 * multiply_adds_a_cycle * cycles,
+    bandwidth,
+    "NVIDIA's data sheet",
+)
+for name, shape in {
+    "512 x 512, batch 12": Shape(12, 64, 512**2, 16),
+    "128^3, batch 2": volume,
+}.items():
     one = bound(scan_counts(shape, False), h200)
     _, exponentials, moved = three_phases(shape, 1024)
     three = max(exponentials / h200.exponentials, moved / h200.bytes)
-    print(f"{name:<20} forward: bound {1e3 * one:.2f} ms; in three phases at least {1e3 * three:.2f} ms (predicted)")
+    print(
+        f"{name:<20} forward: bound {1e3 * one:.2f} ms; in three phases at least "
+        f"{1e3 * three:.2f} ms (predicted)"
+    )
 
 # %% [markdown]
 # The backend `gpu` (Triton) goes this way, forwards and backwards, and sums $\bar B$ and $\bar C$ over the channels without
 # atomic additions, so that gradients are the same bits in every run. Its correctness is tested on the CPU in Triton's
 # interpreter. A record of its speed on a GPU beside mamba_ssm's kernel is still to come; `lightm-book bench scan --device
 # cuda --peers` on a machine that has one makes it.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ What has to move
+# :label: ex-fast-bytes
+# The forward scan reads $u$ and $\Delta$ and writes $y$, each with $D = 64$ channels
+# and $L = 65{,}536$ tokens in float32. How many bytes is that? ($B$ and $C$ are shared
+# by the channels; leave them out.)
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Three arrays, four bytes per element.
+# :::
+#
+# :::{solution} ex-fast-bytes
+# :class: dropdown
+# $3 \cdot 64 \cdot 65{,}536 \cdot 4 = 50{,}331{,}648$ bytes. The states are not among
+# them: a compiled scan keeps them in registers.
+#
+# ```python
+# moved = 3 * 64 * 65536 * 4
+# ```
+# :::
+
+# %%
+moved = None  # your answer
+
+check("ex-fast-bytes", moved)
+
+# %% [markdown]
+# :::{exercise} ★ What stays slow
+# :label: ex-fast-amdahl
+# In some network the scan takes nine tenths of a training step. Somebody makes the scan
+# 150 times as fast. By what factor does the step become faster?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# How much of the step's time is left?
+# :::
+#
+# :::{solution} ex-fast-amdahl
+# :class: dropdown
+# What is left of the step is $0.1 + 0.9 / 150$, and the factor is its inverse: less
+# than ten, whatever happens to the scan. This is Amdahl's law.
+#
+# ```python
+# speedup = 1 / (0.1 + 0.9 / 150)
+# ```
+# :::
+
+# %%
+speedup = None  # your answer
+
+check("ex-fast-amdahl", speedup)
+
+# %% [markdown]
+# :::{exercise} ★★ Fewer states
 # :label: ex-fast-states
-# With fewer states a channel there are fewer exponentials, but as many bytes of $u$, $\Delta$ and $y$. For which $N$ is
-# the forward pass on the records' machine limited by memory rather than by computing? Give the largest such $N$ (0 if
-# there is none), for $D = 64$.
+# With fewer states per channel there are fewer exponentials, but as many bytes of $u$,
+# $\Delta$ and $y$. For which $N$ is the forward pass on the records' machine limited by
+# memory rather than by computing? Give the largest such $N$ (0 if there is none), for
+# $D = 64$.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `scan_counts(Shape(1, 64, 65536, N), False)` has bytes, exponentials and operations;
+# `recorded` what the machine does of each in a second.
 # :::
 #
 # :::{solution} ex-fast-states
 # :class: dropdown
-# Compare the two times for $N = 1, 2, \dots$:
+# Compare the two times for $N = 1, 2, \dots$
 #
 # ```python
+# shapes = list_bench(ROOT / "results/bench")["scan-cpu-shapes"]
+# rates = Machine(**shapes["machine"])
+#
+#
 # def limited_by_memory(N):
 #     c = scan_counts(Shape(1, 64, 65536, N), False)
-#     return c.bytes / recorded.bytes > c.exponentials / recorded.exponentials + c.operations / recorded.operations
+#     computing = c.exponentials / rates.exponentials + c.operations / rates.operations
+#     return c.bytes / rates.bytes > computing
+#
 #
 # largest_n = max([N for N in range(1, 17) if limited_by_memory(N)], default=0)
 # ```
@@ -759,49 +1036,27 @@ for name, shape in {"512 x 512, batch 12": Shape(12, 64, 512**2, 16), "128^3, ba
 # %%
 largest_n = None  # your answer
 
-# %%
-if largest_n is None:
-    print("Replace None by your answer.")
-else:
-    moving = {}
-    for n in range(1, 65):
-        c = scan_counts(Shape(1, 64, 65536, n), False)
-        computing = c.exponentials / recorded.exponentials + c.operations / recorded.operations
-        moving[n] = c.bytes / recorded.bytes > computing
-    right = max((n for n, memory_decides in moving.items() if memory_decides), default=0)
-    print("Right." if largest_n == right else "Not yet: compute both times of `bound` for N = 1, 2, ...")
+check("ex-fast-states", largest_n)
 
 # %% [markdown]
-# :::{exercise}
-# :label: ex-fast-amdahl
-# In some network the scan takes nine tenths of a training step. Somebody makes the scan 150 times as fast. By what
-# factor does the step become faster?
+# :::{exercise} ★★ An index per token
+# :label: ex-fast-unbind
+# `cumulative(x)` below is a running sum, written with an index per token. Write
+# `linear(x)`, which gives the same and whose backward pass writes a number of elements
+# that is linear in the length, without `cumsum`.
 # :::
 #
-# :::{solution} ex-fast-amdahl
+# :::{hint}
 # :class: dropdown
-# What is left of the step is $0.1 + 0.9 / 150$, so the factor is its inverse, `1 / (0.1 + 0.9 / 150)`: less than ten,
-# whatever happens to the scan. This is Amdahl's law.
-# :::
-
-# %%
-speedup = None  # your answer
-
-# %%
-if speedup is None:
-    print("Replace None by your answer.")
-else:
-    print("Right." if math.isclose(speedup, 1 / (0.1 + 0.9 / 150), rel_tol=1e-2) else "Not yet: what stays as it was?")
-
-# %% [markdown]
-# :::{exercise}
-# :label: ex-fast-unbind
-# `cumulative(x)` below is a running sum, written with an index a token. Write `linear(x)`, which gives the same and
-# whose backward pass writes a number of elements that is linear in the length. (No `cumsum`.)
+# The gradient of `x[t]` is as long as `x`. Which function takes a tensor apart in one
+# call?
 # :::
 #
 # :::{solution} ex-fast-unbind
 # :class: dropdown
+# `unbind` has one backward step for all tokens; an index has one for each, and each
+# writes a whole row.
+#
 # ```python
 # def linear(x):
 #     total, sums = torch.zeros(()), []
@@ -822,30 +1077,38 @@ def cumulative(x):
     return torch.stack(sums)
 
 
+# %%
 def linear(x):
     return None  # your answer
 
 
-# %%
-def written_by(function, L):
-    x = torch.rand(L).requires_grad_()
-    return calls_of(lambda: function(x))[1].written.total()
-
-
-x = torch.rand(50)
-if linear(x) is None:
-    print("Replace None by your answer.")
-else:
-    same = torch.allclose(linear(x), cumulative(x))
-    grows = written_by(linear, 400) / written_by(linear, 200)
-    print(
-        "Right."
-        if same and grows < 2.2
-        else f"Not yet: the same sums: {same}; twice the length writes {grows:.1f} times."
-    )
+check("ex-fast-unbind", linear)
 
 # %% [markdown]
-# ## In short
+# :::{exercise} ★★★ Open: find the next bottleneck
+# :label: ex-fast-open
+# Profile a training step of a small LightM-UNet on your machine
+# (`lightm-book bench step` times its parts). Write down beforehand which part you
+# expect to take most time. Then choose the largest part that isn't the scan: count its
+# bytes and operations, compare with what your machine can do, and say whether a better
+# kernel could help.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# A bound from counting is the best case; the distance from it is what a kernel could
+# gain.
+# :::
+#
+# :::{solution} ex-fast-open
+# :class: dropdown
+# A good answer has the guess, the measured shares with their spread, a count for one
+# part, and a conclusion that may well be 'nothing to gain here'. It repeats the
+# measurement, and says what else ran on the machine.
+# :::
+
+# %% [markdown]
+# ## What to remember
 #
 # * Count first: exponentials, operations, bytes. What the machine does of each in a second gives a bound, and says what
 #   is worth removing. On a CPU the scan is mostly its exponentials.
@@ -854,3 +1117,6 @@ else:
 #   compiled kernel keeps the states in registers and computes them twice rather than keep them.
 # * Time and memory of the compiled scan grow linearly to two million tokens.
 # * On a GPU the trouble is not the work but the single file, and the remedy is the same equation as in the chunks.
+#
+# **Where to go.** {doc}`13_cost` has the memory and the time of whole networks; {doc}`../book/reproduce` says how to measure
+# all of this on a GPU; {doc}`../book/reference` lists the backends.

@@ -20,14 +20,15 @@
 # %% tags=["parameters"]
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
-# %%
+# %% tags=["hide-input"]
 import tempfile
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy import stats
 
 from lightm.training.config import config_from_dict
@@ -38,14 +39,27 @@ from lightm_book.compare import verdicts
 from lightm_book.compare.costs import costs, count_of
 from lightm_book.compare.curves import FLAT, load_tunings, ranks_after, validation
 from lightm_book.compare.rows import PASSES, experiments, scores
-from lightm_book.compare.statistics import LEVEL, detectable_difference, difference, holm, mean_interval
+from lightm_book.compare.statistics import (
+    LEVEL,
+    detectable_difference,
+    difference,
+    mean_interval,
+)
 from lightm_book.compare.verdicts import BASE, family, standings
 from lightm_book.paper import TABLES
 from lightm_book.paper.checks.accuracy import not_as_paper
 from lightm_book.paper.coverage import row_of, unmeasured
 from lightm_book.paper.tables import GFLOPS, PARAMS
 from lightm_book.reproduce.plan import load_plan
-from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.figures import (
+    COLORS,
+    INK,
+    frames_slider,
+    picture,
+    place_labels,
+    use_style,
+)
+from lightm_book.show.names import shown_name
 from lightm_book.show.notebook import check_profile, show_source
 from lightm_book.show.tables import percent, span, table
 from lightm_book.show.training import error_legend, error_map
@@ -59,18 +73,88 @@ run = check_profile(
             "drawn": {  # the networks whose answers are drawn on phantoms, made small
                 "lightm-unet": {"width": 16, "depths": [1, 1], "bottleneck_depth": 2},
                 "segresnet": {"init_filters": 8},
-                "unetr": {"img_size": 64, "feature_size": 8, "hidden_size": 48, "mlp_dim": 96, "num_heads": 4},
+                "unetr": {
+                    "img_size": 64,
+                    "feature_size": 8,
+                    "hidden_size": 48,
+                    "mlp_dim": 96,
+                    "num_heads": 4,
+                },
             },
         },
         "paper": {
             "size": 256,
             "iterations": 1000,
-            "drawn": {"lightm-unet": {}, "segresnet": {}, "nnunet": {}, "unetr": {"img_size": 256}},
+            "drawn": {
+                "lightm-unet": {},
+                "segresnet": {},
+                "nnunet": {},
+                "unetr": {"img_size": 256},
+            },
         },
     },
 )
 use_style()
 
+
+# %% [markdown]
+# ## In one picture
+#
+# Each network of Table 2, as it scores here on radiographs of patients whom it never saw. A small gray dot is a test
+# case, a larger one a training run, the bar the 95% interval of the mean. What kind of runs these are, and what may be
+# concluded from them, is the rest of the chapter.
+
+# %% tags=["hide-input"]
+records = list_records(ROOT / "results/runs")
+found = experiments(records)
+compared = TABLES[2].rows
+on_xrays = [
+    e.only(s for s in e.systems if row_of(s) in compared or s == "lightm-unet-1m")
+    for e in found
+    if e.dataset == TABLES[2].dataset
+]
+main = next(
+    (e for e in on_xrays if profile == "paper" and e.size == (512, 512)), on_xrays[0]
+)
+if profile == "paper" and main.size != (512, 512):
+    print(
+        "Runs at 512 x 512 are pending: nobody has made them on a GPU yet. What "
+        "follows is the reduced experiment."
+    )
+book = family(records)  # every comparison of the book that gets a verdict
+rows_here = standings(main, book)
+by_system = {row.system: row for row in rows_here}
+order = [row.system for row in rows_here]
+called = {name: shown_name(name) for name in order}  # as people write them
+
+fig, ax = plt.subplots(figsize=(6.8, 0.5 * len(rows_here) + 1.2))
+rng = np.random.default_rng(0)
+lowest = 1.0
+for y, row in enumerate(reversed(rows_here)):
+    values = scores(main.systems[row.system])  # (runs, cases)
+    beside = y + rng.uniform(-0.3, 0.3, values.shape[1])
+    ax.scatter(values.mean(0), beside, s=5, color=INK, alpha=0.35, zorder=1)
+    bar = {"linewidth": 5, "solid_capstyle": "butt", "zorder": 2}
+    ax.plot(row.dsc[1:], [y, y], color=COLORS[0], **bar)
+    dots = {"s": 36, "color": COLORS[1], "zorder": 3}
+    ax.scatter(values.mean(1), [y] * len(values), **dots)
+    lowest = min(lowest, np.quantile(values, 0.03))
+names = [called[row.system] for row in reversed(rows_here)]
+ax.set_yticks(range(len(rows_here)), names, fontsize=10)
+ax.set(xlabel="DSC of the held-out cases", xlim=(lowest - 0.01, 1))
+best, last = rows_here[0], rows_here[-1]
+picture(
+    fig,
+    f"DSC of {len(rows_here)} networks on {len(main.cases)} test cases, from "
+    f"{called[best.system]} with a mean of {percent(best.dsc[0])} down to "
+    f"{called[last.system]} with {percent(last.dsc[0])}. The single cases spread far "
+    "more widely than the networks differ",
+)
+
+# %% tags=["hide-input"]
+print(main.title)
+print(f"trained to the end: {'yes' if main.carries_verdicts else 'no'}", end="; ")
+print(f"the text's network is number {order.index(BASE) + 1} of {len(order)}")
 
 # %% [markdown]
 # ## What has been run
@@ -80,9 +164,7 @@ use_style()
 # *experiment* and sorts the records into them. Only experiments whose runs see every training case often enough carry
 # verdicts. The others are the first minute of training, and say what networks learn quickly.
 
-# %%
-records = list_records(ROOT / "results/runs")
-found = experiments(records)
+# %% tags=["hide-input"]
 rows = [
     (
         e.title,
@@ -94,7 +176,10 @@ rows = [
     )
     for e in found
 ]
-print(f"{len(records)} records of runs, {len(found)} experiments; verdicts from {PASSES} passes over the cases on")
+print(
+    f"{len(records)} records of runs, {len(found)} experiments; verdicts from "
+    f"{PASSES} passes over the cases on"
+)
 assert not any(e.synthetic for e in found) and all(e.native for e in found)
 table(["experiment", "networks", "runs", "passes", "verdicts", "on"], rows)
 
@@ -102,23 +187,19 @@ table(["experiment", "networks", "runs", "passes", "verdicts", "on"], rows)
 # An experiment with one network is a result, and no comparison. This page is about the one on the data of Table 2 that
 # the code puts first: trained to the end if there is such a one, then with the most networks. It shows the networks of
 # that table and `lightm-unet-1m`; {doc}`08_ablations` has the variants of LightM-UNet. Every score is taken at the
-# size of the files, 512 × 512 for the radiographs, against the masks as they were drawn.
+# size of the files, 512 × 512 for the radiographs, against the masks as they were drawn. What each network is called in
+# figures and tables stands beside the name that `build_model` takes. nnU-Net and U-Mamba have as many stages as the
+# image size allows, fewer than the eight of the paper's, and are named so.
 
-# %%
-compared = TABLES[2].rows
-on_xrays = [
-    e.only(s for s in e.systems if row_of(s) in compared or s == "lightm-unet-1m")
-    for e in found
-    if e.dataset == TABLES[2].dataset
-]
-main = next((e for e in on_xrays if profile == "paper" and e.size == (512, 512)), on_xrays[0])
-if profile == "paper" and main.size != (512, 512):
-    print("Runs at 512 x 512 are pending: nobody has made them on a GPU yet. What follows is the reduced experiment.")
-print(main.title)
-print(f"networks: {'; '.join(main.systems)}")
-print(f"test cases: {len(main.cases)}; passes over the training cases: {main.passes:.1f}")
+# %% tags=["hide-input"]
+print("networks:", *(f"  {called[name]}: {name}" for name in order), sep="\n")
+print(
+    f"test cases: {len(main.cases)}; passes over the training cases: {main.passes:.1f}"
+)
 for setting in not_as_paper(main.first, 2):
-    print("not as in the paper's Section 3:", setting)
+    print(
+        textwrap.fill(f"not as in Section 3: {setting}", 88, subsequent_indent="    ")
+    )
 assert BASE in main.systems
 
 # %% [markdown]
@@ -129,10 +210,7 @@ assert BASE in main.systems
 # side, and *a number of one can't be subtracted from a number of the other*. What can be compared is each column
 # within itself.
 
-# %%
-book = family(records)  # every comparison of the book that gets a verdict; chapter 8 reads the same
-rows_here = standings(main, book)
-by_system = {row.system: row for row in rows_here}
+# %% tags=["hide-input"]
 printed, lines = TABLES[2], []
 for name in printed.rows:
     ours = [system for system in main.systems if row_of(system) == name]
@@ -140,16 +218,40 @@ for name in printed.rows:
     for system in ours or [None]:
         row = by_system.get(system)
         right = (
-            [f"`{system}`", row.runs, percent(row.dsc[0]), span(*row.dsc[1:]), percent(row.iou[0])]
+            [
+                called[system],
+                row.runs,
+                percent(row.dsc[0]),
+                span(*row.dsc[1:]),
+                percent(row.iou[0]),
+            ]
             if row
             else ["pending", "", "", "", ""]
         )
         lines.append((name, *cells, *right))
 for system, row in by_system.items():
     if row_of(system) is None:
-        measured = (f"`{system}`", row.runs, percent(row.dsc[0]), span(*row.dsc[1:]), percent(row.iou[0]))
+        measured = (
+            called[system],
+            row.runs,
+            percent(row.dsc[0]),
+            span(*row.dsc[1:]),
+            percent(row.iou[0]),
+        )
         lines.append(("", "", "", *measured))
-table(["Table 2", "DSC, printed", "mIoU, printed", "measured", "runs", "DSC", "95% interval", "IoU"], lines)
+table(
+    [
+        "Table 2",
+        "DSC, printed",
+        "mIoU, printed",
+        "measured",
+        "runs",
+        "DSC",
+        "95% interval",
+        "IoU",
+    ],
+    lines,
+)
 
 # %% [markdown]
 # One rule gives every interval of this book, and the scorecard's. Where a network was trained several times, the
@@ -160,10 +262,10 @@ table(["Table 2", "DSC, printed", "mIoU, printed", "measured", "runs", "DSC", "9
 # %%
 show_source(mean_interval)
 
-# %%
+# %% tags=["hide-input"]
 lines = [
     (
-        f"`{row.system}`",
+        called[row.system],
         f"{row.params:,}",
         ", ".join(percent(value) for value in scores(main.systems[row.system]).mean(1)),
         span(*row.dsc[1:]),
@@ -171,26 +273,25 @@ lines = [
     )
     for row in rows_here
 ]
-print(f"trained to the end: the last fifth of a run gains less than {100 * FLAT:g} points")
-table(["network", "parameters", "DSC of each run", "95% interval", "gained in the last fifth, points"], lines)
+print(
+    f"trained to the end: the last fifth of a run gains less than {100 * FLAT:g} "
+    "points "
+    "(late gain)"
+)
+table(
+    [
+        "network",
+        "parameters",
+        "DSC of each run",
+        "95% interval",
+        "late gain, points",
+    ],
+    lines,
+)
 
 # %% [markdown]
 # With three runs the interval is wide even where the runs lie close together: three numbers tell little about their own
 # spread, and Student's t charges for that.
-
-# %% mystnb={"image": {"alt": "One line for each network, the best at the top: small gray dots for the test cases, a bar for the 95 percent interval of the mean, larger coloured dots for the mean of each training run"}}
-fig, ax = plt.subplots(figsize=(6.8, 0.55 * len(rows_here) + 1.2))
-rng = np.random.default_rng(0)
-lowest = 1.0
-for y, row in enumerate(reversed(rows_here)):
-    values = scores(main.systems[row.system])  # (runs, cases)
-    ax.scatter(values.mean(0), y + rng.uniform(-0.3, 0.3, values.shape[1]), s=5, color="lightgray", zorder=1)
-    ax.plot(row.dsc[1:], [y, y], color="black", linewidth=5, solid_capstyle="butt", zorder=2)
-    ax.scatter(values.mean(1), [y] * len(values), s=36, color=COLORS[1], edgecolor="white", zorder=3)
-    lowest = min(lowest, np.quantile(values, 0.03))
-ax.set_yticks(range(len(rows_here)), [row.system for row in reversed(rows_here)], fontsize=10)
-ax.set(xlabel="DSC of the held-out cases", xlim=(lowest - 0.01, 1))
-plt.show()
 
 # %% [markdown]
 # ## Which differences are real?
@@ -210,13 +311,19 @@ plt.show()
 # %%
 show_source(verdicts.family)
 
-# %%
+# %% tags=["hide-input"]
 print(f"comparisons with {BASE} that get a verdict: {len(book.p)}")
 by_experiment = {e.key: e.title for e in found}
 for key in dict.fromkeys(key for key, _ in book.p):
-    print(f"  {by_experiment[key]}: {'; '.join(system for other, system in book.p if other == key)}")
+    print(
+        f"  {by_experiment[key]}: "
+        f"{'; '.join(system for other, system in book.p if other == key)}"
+    )
 if not book.p:
-    print("No comparison was trained to the end yet: the first minute of training carries no verdict.")
+    print(
+        "No comparison was trained to the end yet: the first minute of training "
+        "carries no verdict."
+    )
 
 # %% [markdown]
 # "Better" and "worse" ask for three things. The runs were trained to the end, the corrected p-value is below 5%, and the
@@ -226,14 +333,13 @@ if not book.p:
 # %%
 show_source(verdicts._verdict)
 
-# %%
+# %% tags=["hide-input"]
 lines = [
     (
-        f"`{row.system}`",
+        called[row.system],
         f"{100 * row.against.mean:+.2f}",
         span(row.against.low, row.against.high),
         span(*row.over_cases),
-        f"{row.runs} : {by_system[BASE].runs}",
         "" if row.p is None else f"{row.p:.4f}" if row.p >= 0.0005 else "< 0.0005",
         "" if row.detectable is None else f"{100 * row.detectable:.2f}",
         row.verdict,
@@ -241,36 +347,63 @@ lines = [
     for row in rows_here
     if row.against
 ]
-head = ["DSC, points", "95% over runs", "95% over cases", "runs", "p, corrected", "detectable", "what may be said"]
-table([f"against `{BASE}`", *head], lines)
+head = [
+    "DSC, points",
+    "95% over runs",
+    "95% over cases",
+    "p, corrected",
+    "detectable",
+    "what may be said",
+]
+table([f"against {called[BASE]}", *head], lines)
 
-# %%
+# %% tags=["hide-input"]
 groups = {}
 for row in rows_here:
     if row.against:
-        groups.setdefault(row.verdict, []).append(row.system)
-print(f"{main.title}, against {BASE}:")
+        groups.setdefault(row.verdict, []).append(called[row.system])
+print(f"{main.title},\nagainst {called[BASE]}:")
 for verdict, systems in groups.items():
-    print(f"  {verdict}: {'; '.join(systems)}")
+    print(f"  {verdict}:", *systems, sep="\n    ")
 assert main.carries_verdicts or list(groups) == ["too short for a verdict"]
 
 # %% [markdown]
 # ### What three runs can show
 #
-# *Detectable*, in the table above where a verdict is due, is the true difference that as many runs, with the spread that was found, bring to light in four of five
-# such experiments, at the level that the smallest p-value of the family has to reach. Smaller differences may well be
+# *Detectable*, in the table above where a verdict is due, is the true difference that as many runs, with the spread that
+# was found, bring to light in four of five such experiments, at the level that the smallest p-value of the family has to
+# reach. Smaller differences may well be
 # real, and "no difference shown" doesn't say that there is none. How it falls with the number of runs, for the spread
 # of this experiment:
 
-# %%
-spread = np.sqrt(np.mean([scores(runs).mean(1).var(ddof=1) for runs in main.systems.values() if len(runs) > 1]))
+# %% tags=["hide-input"]
+spread = np.sqrt(
+    np.mean(
+        [
+            scores(runs).mean(1).var(ddof=1)
+            for runs in main.systems.values()
+            if len(runs) > 1
+        ]
+    )
+)
 questions = len(book.p) or sum(len(e.systems) - 1 for e in found if BASE in e.systems)
-print(f"standard deviation from run to run, over the networks: {100 * spread:.2f} points; {questions} comparisons")
+print(
+    f"standard deviation from run to run, over the networks: {100 * spread:.2f} "
+    f"points; {questions} comparisons"
+)
 lines = [
-    (runs, *(f"{100 * detectable_difference(spread, runs, level):.2f}" for level in (LEVEL, LEVEL / questions)))
+    (
+        runs,
+        *(
+            f"{100 * detectable_difference(spread, runs, level):.2f}"
+            for level in (LEVEL, LEVEL / questions)
+        ),
+    )
     for runs in (2, 3, 5, 10, 20)
 ]
-table(["runs of each", "detectable, one comparison, points", f"one of {questions}"], lines)
+table(
+    ["runs of each", "detectable, one comparison, points", f"one of {questions}"], lines
+)
 
 # %% [markdown]
 # An obvious rule would be: call a network better if *all* its runs are better than all runs of the other. It needs no
@@ -279,11 +412,19 @@ table(["runs of each", "detectable, one comparison, points", f"one of {questions
 
 # %%
 rng = np.random.default_rng(0)
-made_up = rng.normal(size=(20_000, 9, 3))  # (experiments, networks, runs): nine equal networks, three runs of each
-lowest_run, highest_run = made_up.min(2), made_up.max(2)  # (experiments, networks)
-apart = (lowest_run[:, 1:] > highest_run[:, :1]) | (highest_run[:, 1:] < lowest_run[:, :1])  # from the first network
-print(f"equal networks, three runs each: all runs apart in {100 * apart.mean():.0f}% of comparisons,")
-print(f"and in at least one of eight comparisons with the same base in {100 * apart.any(1).mean():.0f}% of experiments")
+# (experiments, networks, runs): nine equal networks, three runs of each
+made_up = rng.normal(size=(20_000, 9, 3))
+low, high = made_up.min(2), made_up.max(2)  # (experiments, networks)
+# Which networks lie apart from the first one?
+apart = (low[:, 1:] > high[:, :1]) | (high[:, 1:] < low[:, :1])
+print(
+    f"equal networks, three runs each: all runs apart in {100 * apart.mean():.0f}% "
+    "of comparisons,"
+)
+print(
+    "and in at least one of eight comparisons with the same base in "
+    f"{100 * apart.any(1).mean():.0f}% of experiments"
+)
 assert abs(apart.mean() - 2 / 20) < 0.01
 
 # %% [markdown]
@@ -293,32 +434,46 @@ assert abs(apart.mean() - 2 / 20) < 0.01
 # Any network may be asked to be the base. Slide through them: each bar is the difference with its interval over runs.
 # These intervals are not corrected for the many pairs, so they are a picture of the data and no verdicts.
 
-# %%
+# %% tags=["hide-input"]
 frames, labels = [], []
-order = [row.system for row in rows_here]
 every = {name: scores(runs).mean(0) for name, runs in main.systems.items()}  # (cases,)
 of_runs = {name: scores(runs).mean(1) for name, runs in main.systems.items()}  # (runs,)
-pairwise = {(base, name): difference(of_runs[base], of_runs[name]) for base in order for name in order if name != base}
-reach = 115 * max(abs(d.mean) for d in pairwise.values()) + 0.3
+pairwise = {
+    (base, name): difference(of_runs[base], of_runs[name])
+    for base in order
+    for name in order
+    if name != base
+}
+ends = [abs(end) for d in pairwise.values() for end in (d.mean, d.low, d.high)]
+reach = 105 * max(end for end in ends if np.isfinite(end))
 for base in order:
     fig, ax = plt.subplots(figsize=(6.8, 0.45 * len(order) + 1.2))
     for y, name in enumerate(reversed(order)):
         if name == base:
-            ax.plot(0, y, "o", color="gray")
+            ax.plot(0, y, "o", color=INK)
             continue
         against = pairwise[base, name]
         ax.plot(100 * against.mean, y, "o", color=COLORS[0])
         if np.isfinite(against.low):
-            ax.plot([100 * against.low, 100 * against.high], [y, y], color=COLORS[0], linewidth=3)
-    ax.axvline(0, color="black", linewidth=0.8)
-    ax.set_yticks(range(len(order)), reversed(order), fontsize=10)
-    ax.set(xlim=(-reach, reach), xlabel="DSC less that of the base, points (95% over runs)")
+            ax.plot(
+                [100 * against.low, 100 * against.high],
+                [y, y],
+                color=COLORS[0],
+                linewidth=3,
+            )
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.set_yticks(range(len(order)), [called[n] for n in reversed(order)], fontsize=10)
+    ax.set(
+        xlim=(-reach, reach), xlabel="DSC less that of the base, points (95% over runs)"
+    )
     frames.append(fig)
-    labels.append(f"base: {base}")
+    labels.append(f"base: {called[base]}")
 frames_slider(
     frames,
     labels,
-    alt="For each network its mean difference of DSC to the chosen base, with an interval over runs, and a vertical line at zero",
+    alt="Differences of mean DSC to the chosen base, with intervals over runs. Many of "
+    "the intervals reach across the line at zero, those of networks far apart in the "
+    "ranking do not",
     caption="Welch's intervals for the difference of two means of runs, not corrected.",
 )
 
@@ -328,28 +483,51 @@ frames_slider(
 # If a case is hard because of its image, all networks should do badly on it; if the networks have weaknesses of their
 # own, each should fail elsewhere. The rank correlation of two networks' scores over the cases tells.
 
-# %%
+# %% tags=["hide-input"]
 pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
-correlations = {pair: stats.spearmanr(*(every[name] for name in pair)).statistic for pair in pairs}
+correlations = {
+    pair: stats.spearmanr(*(every[name] for name in pair)).statistic for pair in pairs
+}
 if correlations:
     mean = np.mean(list(correlations.values()))
     print(
-        f"rank correlation of two networks' DSC over {len(main.cases)} cases, mean over {len(pairs)} pairs: {mean:.2f}"
+        f"rank correlation of two networks' DSC over {len(main.cases)} cases, mean "
+        f"over {len(pairs)} pairs: {mean:.2f}"
     )
     for word, pick in (("most", max), ("least", min)):
         pair = pick(correlations, key=correlations.get)
-        print(f"{word} alike: {' and '.join(pair)}, {correlations[pair]:.2f}")
+        both = " and ".join(called[name] for name in pair)
+        print(f"{word} alike: {both}, {correlations[pair]:.2f}")
 
-# %% mystnb={"image": {"alt": "Cumulative curves of the DSC of the held-out cases, one for each network: the share of cases that score at most so much. The curves run nearly in parallel, with a tail of hard cases on the left"}}
+# %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.8, 4.0))
 styles = ("-", "--", ":")
 for i, name in enumerate(order):
     ordered = np.sort(every[name])
     share = np.arange(1, len(ordered) + 1) / len(ordered)
-    ax.step(ordered, 100 * share, styles[i // len(COLORS)], color=COLORS[i % len(COLORS)], label=name, where="post")
-ax.set(xlabel="DSC", ylabel="cases up to there, %", xlim=(max(0.0, lowest - 0.05), 1), ylim=(0, 100))
+    ax.step(
+        ordered,
+        100 * share,
+        styles[i // len(COLORS)],
+        color=COLORS[i % len(COLORS)],
+        label=called[name],
+        where="post",
+    )
+ax.set(
+    xlabel="DSC",
+    ylabel="cases up to there, %",
+    xlim=(max(0.0, lowest - 0.05), 1),
+    ylim=(0, 100),
+)
 ax.legend(fontsize=9, loc="upper left")
-plt.show()
+tail = np.mean([np.quantile(values, 0.05) for values in every.values()])
+middle = np.mean([np.median(values) for values in every.values()])
+picture(
+    fig,
+    "Cumulative curves of the DSC of the held-out cases, one for each network, all of "
+    f"one shape: half of the cases score above {middle:.2f}, and a tail of hard cases, "
+    f"one in twenty below {tail:.2f}, stretches to the left",
+)
 
 # %% [markdown]
 # ## How they learnt
@@ -358,7 +536,7 @@ plt.show()
 # the last iteration, so every curve flattens at its end. Whether a network has learnt what it can is therefore not seen
 # in the curve's end alone, but in what a longer run would bring; the rule here is the gain of the last fifth, above.
 
-# %% mystnb={"image": {"alt": "DSC on the validation cases over the epochs, one line for each training run, coloured by network, rising steeply at first"}}
+# %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.8, 4.0))
 for i, name in enumerate(order):
     for number, record in enumerate(main.systems[name]):
@@ -370,43 +548,81 @@ for i, name in enumerate(order):
             marker=".",
             color=COLORS[i % len(COLORS)],
             linewidth=1.5,
-            label=name if number == 0 else None,
+            label=called[name] if number == 0 else None,
         )
 ax.set(xlabel="epoch", ylabel="DSC, validation cases")
+ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 ax.legend(fontsize=9, loc="lower right")
-plt.show()
+late = [row.late_gain for row in rows_here]
+picture(
+    fig,
+    "DSC on the validation cases over the epochs, a line for each training run: all "
+    "rise steeply at first and flatten; in the last fifth of a run the networks still "
+    f"gain between {100 * min(late):.2f} and {100 * max(late):.2f} points",
+)
 
 # %% [markdown]
 # Does a short comparison give the order of a long one? The networks ranked by the same validation score after 1, 5, 20
 # and 100 percent of one and the same training:
 
-# %% mystnb={"image": {"alt": "Lines from left to right, one for each network: its rank by validation score after 1, 5, 20 and 100 percent of the training, the best at the top; or, while no such run is recorded, an empty figure that says so"}}
+# %% tags=["hide-input"]
 PERCENTS = (1, 5, 20, 100)
 ranks = ranks_after(main, PERCENTS) if main.carries_verdicts else {}
 fig, ax = plt.subplots(figsize=(6.8, 4.0))
 for name, line in ranks.items():
     i = order.index(name)  # colours and styles as above
     color = COLORS[i % len(COLORS)]
-    ax.plot(range(len(PERCENTS)), line, styles[i // len(COLORS)], marker="o", color=color)
-    ax.annotate(name, (len(PERCENTS) - 1, line[-1]), xytext=(8, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.plot(
+        range(len(PERCENTS)), line, styles[i // len(COLORS)], marker="o", color=color
+    )
+    ax.annotate(
+        called[name],
+        (len(PERCENTS) - 1, line[-1]),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+    )
 ax.set_xticks(range(len(PERCENTS)), [f"{percent_of}%" for percent_of in PERCENTS])
-ax.set(xlabel="of the training", ylabel="rank by validation DSC", ylim=(max(len(ranks), 1) + 0.5, 0.5))
+ax.set(
+    xlabel="of the training",
+    ylabel="rank by validation DSC",
+    ylim=(max(len(ranks), 1) + 0.5, 0.5),
+    yticks=range(1, len(ranks) + 1),
+)
 if not ranks:
     ax.text(
-        0.5, 0.5, "no run that was validated then is recorded yet", ha="center", transform=ax.transAxes, fontsize=10
+        0.5,
+        0.5,
+        "no run that was validated then is recorded yet",
+        ha="center",
+        transform=ax.transAxes,
+        fontsize=10,
     )
-plt.show()
+if ranks:
+    first, final = (min(ranks, key=lambda n, i=i: ranks[n][i]) for i in (0, -1))
+    found_here = (
+        f"{called[first]} leads after {PERCENTS[0]} percent of the training, "
+        f"{called[final]} at its end"
+    )
+else:
+    found_here = "empty, since no run that was validated on the way is recorded yet"
+picture(fig, f"Ranks of the networks by validation score during training: {found_here}")
 
-# %%
+# %% tags=["hide-input"]
 if ranks:
     table_of = np.array(list(ranks.values()))  # (networks, percents)
     for i, percent_of in enumerate(PERCENTS[:-1]):
         agreement = stats.kendalltau(table_of[:, i], table_of[:, -1]).statistic
         print(
-            f"after {percent_of}%: Kendall's tau with the order at the end {agreement:.2f} (1: the same, 0: unrelated)"
+            f"after {percent_of}%: Kendall's tau with the order at the end "
+            f"{agreement:.2f} (1: the same, 0: unrelated)"
         )
 else:
-    print("Ranks on the way: pending, as are runs that are validated after 1, 5, 20 and 100 percent.")
+    print(
+        "Ranks on the way: pending, as are runs that are validated after 1, 5, 20 "
+        "and 100 percent."
+    )
 
 # %% [markdown]
 # The first of these points is as much training as the runs at 64 × 64 have, the first minute. What the two have in
@@ -417,66 +633,120 @@ else:
 #
 # The recipe of an experiment, every key that its runs share:
 
-# %%
+# %% tags=["hide-input", "hide-output"]
 lines = config_from_dict(main.recipe).to_toml().splitlines()
 start, stop = lines.index("[model]"), lines.index("[optim]")
-own = ("seed",) if "lr" in main.recipe["optim"] else ("seed", "lr")  # what each run has for itself
-print("\n".join(line for line in lines[2:start] + lines[stop : lines.index("[eval]")] if not line.startswith(own)))
+# What each run has for itself is left out.
+own = ("seed",) if "lr" in main.recipe["optim"] else ("seed", "lr")
+print(
+    "\n".join(
+        line
+        for line in lines[2:start] + lines[stop : lines.index("[eval]")]
+        if not line.startswith(own)
+    )
+)
 
 # %% [markdown]
 # One learning rate for all networks is fair only if it is not the favourite of one of them. So each network of the
 # long comparison gets the best of three for its own, chosen by runs of a quarter of the length that are scored on the
 # *validation* cases; the test cases must not choose anything. Every such record that there is:
 
-# %%
+# %% tags=["hide-input"]
 tunings = load_tunings(ROOT / "results/rates")
 if not tunings:
-    print("No learning rate was tried yet: pending (lightm-book reproduce --plan converged).")
-asked = {piece.config.optim.lr for piece in load_plan("converged") if piece.kind == "tune"}
+    print(
+        "No learning rate was tried yet: pending (lightm-book reproduce --plan "
+        "converged)."
+    )
+asked = {
+    piece.config.optim.lr for piece in load_plan("converged") if piece.kind == "tune"
+}
 rates = sorted(asked.union(*(tuning.rates for tuning in tunings)))
 lines = []
 for tuning in tunings:
-    used = "this comparison's" if tuning.belongs_to(main) else "another than this comparison's"
+    used = (
+        "this comparison's"
+        if tuning.belongs_to(main)
+        else "another than this comparison's"
+    )
     print(f"{tuning.title}; the recipe is {used}")
-    tried = {name: by_rate for name, by_rate in tuning.scores.items() if asked <= by_rate.keys()}
-    common = max(asked, key=lambda rate: np.mean([by_rate[rate] for by_rate in tried.values()])) if tried else None
+    tried = {
+        name: by_rate
+        for name, by_rate in tuning.scores.items()
+        if asked <= by_rate.keys()
+    }
+    common = (
+        max(
+            asked,
+            key=lambda rate: np.mean([by_rate[rate] for by_rate in tried.values()]),
+        )
+        if tried
+        else None
+    )
     for name, by_rate in tuning.scores.items():
-        cells = (percent(by_rate[rate]) if rate in by_rate else "pending" for rate in rates)
+        cells = (
+            percent(by_rate[rate]) if rate in by_rate else "pending" for rate in rates
+        )
         chosen, loses = "", ""
         if name in tried:
             chosen = f"{tuning.best(name):g}"
-            loses = f"{percent(max(by_rate.values()) - by_rate[common])} with {common:g}"
-        lines.append((f"`{name}`", *cells, chosen, loses))
+            loses = (
+                f"{percent(max(by_rate.values()) - by_rate[common])} with {common:g}"
+            )
+        lines.append((shown_name(name), *cells, chosen, loses))
     at_common = stats.rankdata([-by_rate[common] for by_rate in tried.values()])
     at_best = stats.rankdata([-max(by_rate.values()) for by_rate in tried.values()])
-    moved = [name for name, a, b in zip(tried, at_common, at_best, strict=True) if a != b]
-    print(f"every rate was tried for {len(tried)} of {len(tuning.scores)} networks", end="; ")
-    print(f"one rate for all of those would change the rank of: {'; '.join(moved) or 'none'}")
-head = ["validation DSC with learning rate", *(f"{rate:g}" for rate in rates), "chosen", "a common rate loses, points"]
+    ranked = zip(tried, at_common, at_best, strict=True)
+    moved = [shown_name(name) for name, a, b in ranked if a != b]
+    print(
+        f"every rate was tried for {len(tried)} of {len(tuning.scores)} networks",
+        end="; ",
+    )
+    print(
+        "one rate for all of those would change the rank of: "
+        f"{'; '.join(moved) or 'none'}"
+    )
+head = [
+    "validation DSC with rate",
+    *(f"{rate:g}" for rate in rates),
+    "chosen",
+    "a common one loses",
+]
 table(head, lines) if lines else None
 
-# %%
+# %% tags=["hide-input"]
 apart = max(np.ptp(100 * values) for values in of_runs.values())
 print(f"test DSC of runs that differ in the seed only: up to {apart:.2f} points apart")
-chosen = {(name, run["config"]["optim"]["lr"]) for name, runs in main.systems.items() for run in runs}
+chosen = {
+    (name, run["config"]["optim"]["lr"])
+    for name, runs in main.systems.items()
+    for run in runs
+}
 for tuning in (t for t in tunings if t.belongs_to(main)):
-    assert all(rate == tuning.best(name) for name, rate in chosen if name in tuning.scores), (
-        "a rate was not the chosen one"
-    )
+    assert all(
+        rate == tuning.best(name) for name, rate in chosen if name in tuning.scores
+    ), "a rate was not the chosen one"
 
 # %% [markdown]
 # There is one run a cell, so differences in a row that are not larger than what the seed alone does say little; they
 # are good enough to avoid a rate that fails.
 
-# %%
+# %% tags=["hide-input"]
 hardware = {
-    (h["cpu"], h["cores"], h["threads"], h["gpu"]) for r in records.values() for h in [r["environment"]["hardware"]]
+    (h["cpu"], h["cores"], h["threads"], h["gpu"])
+    for r in records.values()
+    for h in [r["environment"]["hardware"]]
 }
 for cpu, cores, threads, gpu in sorted(hardware, key=str):
     print(f"machine: {cpu}, {cores} cores, {threads} thread(s), GPU: {gpu or 'none'}")
 spent = costs(main)
 lines = [
-    (f"`{name}`", f"{spent[name]['minutes']:.0f}", f"{spent[name]['gib']:.1f}", record["model"]["scan"])
+    (
+        called[name],
+        f"{spent[name]['minutes']:.0f}",
+        f"{spent[name]['gib']:.1f}",
+        record["model"]["scan"],
+    )
     for name, (record, *_) in main.systems.items()
 ]
 table(["network", "minutes a run", "peak memory, GiB", "scan"], lines)
@@ -491,48 +761,82 @@ table(["network", "minutes a run", "peak memory, GiB", "scan"], lines)
 # becomes of its axes when each parameter and operation is counted once. Here the accuracy is measured, too: below, every
 # network of the experiment at the experiment's own image size, all operations counted, the scan's included.
 
-# %%
+# %% tags=["hide-input"]
 counted = {name: count_of(runs[0]) for name, runs in main.systems.items()}
 lines = [
     (
-        f"`{name}`",
+        called[name],
         f"{counted[name].params / 1e6:.2f}",
         f"{counted[name].macs / 1e9:.3f}",
         percent(by_system[name].dsc[0]),
     )
     for name in order
 ]
-assert all(counted[name].params == main.systems[name][0]["model"]["params"] for name in order)
-table(["network", "parameters, M", f"GMACs, one image of {main.size[0]} × {main.size[1]}", "DSC, measured"], lines)
+assert all(
+    counted[name].params == main.systems[name][0]["model"]["params"] for name in order
+)
+table(
+    [
+        "network",
+        "parameters, M",
+        f"GMACs at {main.size[0]} × {main.size[1]}",
+        "DSC, measured",
+    ],
+    lines,
+)
 
-# %% mystnb={"image": {"alt": "Two scatter plots of accuracy against operations, markers as large as the networks. Above, Table 2 as printed, LightM-UNet at the far left and on top. Below, the measured experiment, each operation counted once, with bars for the 95 percent interval"}}
-fig, axes = plt.subplots(2, 1, figsize=(6.8, 8))
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(2, 1, figsize=(6.8, 8.4))
 color_of = dict(zip(printed.rows, COLORS, strict=False))
+
+
+def marker(params):
+    """Area of a marker for so many million parameters, and its radius in points."""
+    area = 10 + 6 * params
+    return area, (area / np.pi) ** 0.5
+
+
+above, below = [], []
 for name in printed.rows:
     x, y, params = (float(printed[name, column]) for column in (GFLOPS, "DSC", PARAMS))
-    axes[0].scatter(x, y, s=10 + 6 * params, color=color_of[name], alpha=0.6, edgecolors="black")
-    up = (params**0.5 + 8) * (-1.6 if name == "UNETR" else 1)  # beyond the marker
-    axes[0].annotate(name, (x, y), xytext=(0, up), textcoords="offset points", ha="center", fontsize=9)
-axes[0].set(xscale="log", xlabel="GFLOPs as printed", ylabel="DSC, %", title="Table 2, as printed")
-for i, name in enumerate(order):
+    area, radius = marker(params)
+    face = {"color": color_of[name], "alpha": 0.6, "edgecolors": INK}
+    axes[0].scatter(x, y, s=area, **face)
+    above.append((name, x, y, radius))
+for name in order:
     x, row = counted[name].macs / 1e9, by_system[name]
-    color = color_of.get(row_of(name), "gray")
-    axes[1].plot([x, x], [100 * end for end in row.dsc[1:]], color=color, linewidth=1.5)
-    axes[1].scatter(x, 100 * row.dsc[0], s=10 + 6 * row.params / 1e6, color=color, alpha=0.6, edgecolors="black")
-    up = 10 if i % 2 == 0 else -16
-    axes[1].annotate(name, (x, 100 * row.dsc[0]), xytext=(0, up), textcoords="offset points", ha="center", fontsize=8)
-axes[1].set(xscale="log", xlabel="GMACs of one image, counted once", ylabel="DSC, %")
-axes[1].set_title(f"measured, {main.size[0]} × {main.size[1]}, {main.passes:.1f} passes", fontsize=12)
-for ax in axes:
-    ax.margins(0.18)
+    area, radius = marker(row.params / 1e6)
+    color = color_of.get(row_of(name), INK)
+    ends = [100 * end for end in row.dsc[1:]]
+    if np.isfinite(ends).all():
+        axes[1].plot([x, x], ends, color=color, linewidth=1.5)
+    face = {"color": color, "alpha": 0.6, "edgecolors": INK}
+    axes[1].scatter(x, 100 * row.dsc[0], s=area, **face)
+    below.append((called[name], x, 100 * row.dsc[0], radius))
+axes[0].set(xlabel="GFLOPs as printed", title="Table 2, as printed")
+axes[1].set_xlabel("GMACs of one image, counted once")
+title = f"measured, {main.size[0]} × {main.size[1]}, {main.passes:.1f} passes"
+axes[1].set_title(title)
+for ax, labels in zip(axes, (above, below), strict=True):
+    ax.set(xscale="log", ylabel="DSC, %")
+    ax.margins(0.2)
     ax.xaxis.set_minor_formatter(NullFormatter())
-plt.show()
+    place_labels(ax, labels)
+fewest = min(order, key=lambda name: counted[name].macs)
+picture(
+    fig,
+    "Accuracy against operations, markers as large as the networks. Above, Table 2 as "
+    "printed, with LightM-UNet at the far left and on top. Below, as measured here and "
+    f"counted once: {called[fewest]} has the fewest operations, and {called[order[0]]} "
+    "the highest score",
+)
 
-# %%
+# %% tags=["hide-input"]
 cheaper = [name for name in order if counted[name].macs < counted[BASE].macs]
 better = [name for name in order if by_system[name].dsc[0] > by_system[BASE].dsc[0]]
-print(f"fewer operations than {BASE} at this size: {'; '.join(cheaper) or 'none'}")
-print(f"higher mean DSC than {BASE} in this experiment: {'; '.join(better) or 'none'}")
+for what, names in (("fewer operations", cheaper), ("a higher mean DSC", better)):
+    shown = "; ".join(called[name] for name in names)
+    print(f"{what} than {called[BASE]}:", shown or "none", sep="\n    ")
 
 # %% [markdown]
 # ## Figure 3, on phantoms
@@ -541,8 +845,8 @@ print(f"higher mean DSC than {BASE} in this experiment: {'; '.join(better) or 'n
 # cases here are synthetic radiographs, and the networks are small and trained for seconds: the figure is about *how* to
 # look, and which kinds of errors there are, and says nothing about who wins.
 
-# %% tags=["nbval-ignore-output"]
-# Not compared by nbval: another processor rounds differently, and training amplifies that.
+# %% tags=["hide-input", "nbval-ignore-output"]
+# Not compared by nbval: other processors round differently, training amplifies that.
 folder = tempfile.TemporaryDirectory()
 threads = torch.get_num_threads()
 torch.set_num_threads(1 if profile == "smoke" else threads)
@@ -551,10 +855,18 @@ for name, options in run.drawn.items():
     recipe = config_from_dict(
         {
             "name": name,
-            "data": {"size": [run.size] * 2, "options": {"cases": 48, "size": run.size}, "ratios": [5, 1, 2]},
+            "data": {
+                "size": [run.size] * 2,
+                "options": {"cases": 48, "size": run.size},
+                "ratios": [5, 1, 2],
+            },
             "model": {"name": name, "options": options},
             "optim": {"name": "adamw", "lr": 3e-3, "warmup": 5, "clip": 1.0},
-            "train": {"epochs": 1, "iterations_per_epoch": run.iterations, "batch_size": 4},
+            "train": {
+                "epochs": 1,
+                "iterations_per_epoch": run.iterations,
+                "batch_size": 4,
+            },
             "eval": {"native": False},
         }
     )
@@ -563,29 +875,38 @@ for name, options in run.drawn.items():
     test = trainer.data.load("test")
     assert trainer.data.dataset.synthetic
     with torch.no_grad():
-        answers[name] = trainer.net.eval()(test.images.to(trainer.device)).argmax(1).cpu().numpy()  # (B, H, W)
+        logits = trainer.net.eval()(test.images.to(trainer.device))  # (B, K, H, W)
+    answers[name] = logits.argmax(1).cpu().numpy()  # (B, H, W)
     dsc[name] = record["test"]["summary"]["dsc"]["mean"]
-    print(f"{name:<12} {record['model']['params']:>10,} parameters, mean DSC {dsc[name]:.3f} on {len(test)} phantoms")
+    print(
+        f"{shown_name(name):<18} {record['model']['params']:>10,} parameters, mean DSC "
+        f"{dsc[name]:.3f} on {len(test)} phantoms"
+    )
 torch.set_num_threads(threads)
 images, truths = test.images[:, 0].numpy(), test.labels.numpy()
 
-# %% mystnb={"image": {"alt": "Three synthetic radiographs in three columns. First row: the image with the true outline of the lungs. Below, a row for each small network: its outline over the image, and the pixels that it missed or invented in colour"}}
-disagreement = np.mean([(answer != truths).mean((1, 2)) for answer in answers.values()], axis=0)  # (B,)
-chosen = disagreement.argsort()[[0, len(disagreement) // 2, -1]]  # easiest, middle, hardest
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Three synthetic radiographs, from an easy to a hard one, with the true outline of the lungs, and below it a row for each small network: most errors are thin rims along the border, and the hard case has patches besides"}}
+wrong = [(answer != truths).mean((1, 2)) for answer in answers.values()]
+disagreement = np.mean(wrong, axis=0)  # (B,)
+chosen = disagreement.argsort()[[0, len(disagreement) // 2, -1]]
 fig, axes = plt.subplots(1 + len(answers), 3, figsize=(6.8, 2.2 * (1 + len(answers))))
 for column, case in enumerate(chosen):
     axes[0, column].imshow(images[case])
     axes[0, column].contour(truths[case], [0.5], colors=[COLORS[5]], linewidths=1.5)
-    axes[0, column].set_title(("easiest", "in the middle", "hardest")[column], fontsize=11)
+    axes[0, column].set_title(
+        ("easiest", "in the middle", "hardest")[column], fontsize=11
+    )
     for line, (_name, answer) in enumerate(answers.items(), 1):
         axes[line, column].imshow(error_map(images[case], answer[case], truths[case]))
         if answer[case].any():
-            axes[line, column].contour(answer[case], [0.5], colors=["white"], linewidths=1)
+            axes[line, column].contour(
+                answer[case], [0.5], colors=["white"], linewidths=1
+            )
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 axes[0, 0].set_ylabel("truth", fontsize=11)
 for line, name in enumerate(answers, 1):
-    axes[line, 0].set_ylabel(name, fontsize=11)
+    axes[line, 0].set_ylabel(shown_name(name).replace(" (", "\n("), fontsize=11)
 error_legend(fig)
 plt.show()
 
@@ -602,7 +923,7 @@ plt.show()
 # is in 3D is the smallest set of the same collection, the hippocampus volumes: small, real, and *not* Table 1. It is the
 # same comparison on something else, called what it is, and scored at the volumes' own size like everything else.
 
-# %%
+# %% tags=["hide-input"]
 volumes = [e for e in found if len(e.size) == 3 and BASE in e.systems]
 if not volumes:
     print("No run on volumes is recorded yet: pending.")
@@ -610,10 +931,18 @@ lines = []
 for experiment in volumes:
     print(f"{experiment.title}; {experiment.passes:.1f} passes over the cases")
     lines += [
-        (f"`{row.system}`", row.runs, percent(row.dsc[0]), span(*row.dsc[1:]), percent(row.iou[0]), row.verdict)
+        (
+            shown_name(row.system),
+            row.runs,
+            percent(row.dsc[0]),
+            span(*row.dsc[1:]),
+            percent(row.iou[0]),
+            row.verdict,
+        )
         for row in standings(experiment, book)
     ]
-table(["hippocampus", "runs", "DSC", "95% interval", "IoU", f"against `{BASE}`"], lines) if lines else None
+head = ["hippocampus", "runs", "DSC", "95% interval", "IoU"]
+table([*head, f"against {called[BASE]}"], lines) if lines else None
 
 # %% [markdown]
 # The ablations of Table 3 have a chapter, and their records are read there: {doc}`08_ablations`.
@@ -621,18 +950,20 @@ table(["hippocampus", "runs", "DSC", "95% interval", "IoU", f"against `{BASE}`"]
 # And one run answers a question about the paper's text. It gives SGD with a learning rate of 0.0001. What that recipe
 # learns in the same few iterations:
 
-# %%
+# %% tags=["hide-input"]
 by_sgd = [e for e in on_xrays if e.recipe["optim"]["name"] == "sgd"]
 lines = [
-    (f"`{name}`", e.title.split(": ")[1], len(runs), percent(scores(runs).mean()))
+    (e.title.split(": ")[1], shown_name(name), len(runs), percent(scores(runs).mean()))
     for e in by_sgd
     for name, runs in e.systems.items()
 ]
 if lines:
-    lines.append((f"`{BASE}`", main.title.split(": ")[1], by_system[BASE].runs, percent(by_system[BASE].dsc[0])))
+    ours = by_system[BASE]
+    score = percent(ours.dsc[0])
+    lines.append((main.title.split(": ")[1], called[BASE], ours.runs, score))
 else:
     print("No run with SGD is recorded yet: pending.")
-table(["network", "recipe", "runs", "DSC"], lines) if lines else None
+table(["recipe", "network", "runs", "DSC"], lines) if lines else None
 
 # %% [markdown]
 # A small learning rate needs many iterations, and a reduced run has few. So this shows that the two recipes can't be
@@ -642,24 +973,33 @@ table(["network", "recipe", "runs", "DSC"], lines) if lines else None
 #
 # Rows of the paper's tables for which no run of the network on the table's data at the paper's image size is recorded:
 
-# %%
+# %% tags=["hide-input"]
 pending = unmeasured(records)
 for number in TABLES:
     rows = [row for n, row in pending if n == number]
-    print(f"Table {number}: {len(rows)} of {len(TABLES[number].rows)} rows ({', '.join(rows) or 'none'})")
+    print(
+        f"Table {number}: {len(rows)} of {len(TABLES[number].rows)} rows\n"
+        f"    {', '.join(rows) or 'none'}"
+    )
 
 # %% [markdown]
-# Each waits for a GPU; Tables 1 and 3 also for the data. What `lightm-book reproduce` makes once there is one, the most valuable
-# first, stands in a plan; a piece is done when its record lies under `results/`:
+# Each waits for a GPU; Tables 1 and 3 also for the data. What `lightm-book reproduce` makes once there is one, the most
+# valuable first, stands in a plan; a piece is done when its record lies under `results/`:
 
-# %%
+# %% tags=["hide-input"]
 pieces = load_plan("gpu")
 made = {path.stem for path in (ROOT / "results").rglob("*.json")}
 groups = {}
 for piece in pieces:
     groups.setdefault(piece.why, []).append(piece.name in made)
-print(f"{sum(piece.name in made for piece in pieces)} of {len(pieces)} pieces of the plan are made")
-table(["what one learns from it", "pieces", "pending"], [(why, len(d), d.count(False)) for why, d in groups.items()])
+print(
+    f"{sum(piece.name in made for piece in pieces)} of {len(pieces)} pieces of the "
+    "plan are made"
+)
+table(
+    ["what one learns from it", "pieces", "pending"],
+    [(why, len(d), d.count(False)) for why, d in groups.items()],
+)
 
 # %% [markdown]
 # Nothing on this page has to be rewritten when those runs are made: the cells above read their records.
@@ -674,83 +1014,162 @@ table(["what one learns from it", "pieces", "pending"], [(why, len(d), d.count(F
 # **It doesn't show** that the paper's order is wrong, or right. A short training favours networks that learn fast, and a
 # small image those that need no long range. The scan of LightM-UNet is meant for long sequences: the reduced images have
 # few tokens. And every run shares one split and one set of test cases, from two hospitals.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ Three runs
+# :label: ex-results-interval
+# Three runs of a network have mean DSCs of 0.90, 0.92 and 0.91. What is half the width
+# of the 95% interval of their mean by Student's t? The quantile for two degrees of
+# freedom is 4.303.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# $t \cdot s / \sqrt n$ with the standard deviation $s = 0.01$.
+# :::
+#
+# :::{solution} ex-results-interval
+# :class: dropdown
+# $4.303 \cdot 0.01 / \sqrt 3 \approx 0.025$: more than twice what 1.96 would give.
+# `mean_interval` computes the same.
+#
+# ```python
+# half_width = 4.303 * 0.01 / 3**0.5
+# ```
+# :::
+
+# %%
+half_width = None  # your answer
+
+check("ex-results-interval", half_width)
+
+# %% [markdown]
+# :::{exercise} ★ How many runs?
 # :label: ex-results-runs
-# The runs of two networks spread with a standard deviation of 0.3 points each. How many runs of each does a t-test at
-# the 5% level need to find a true difference of 0.5 points in four of five experiments? Use `detectable_difference`.
+# The runs of two networks spread with a standard deviation of 0.3 points each. How many
+# runs of each does a t-test at the 5% level need to find a true difference of 0.5
+# points in four of five experiments? Use
+# `lightm_book.compare.statistics.detectable_difference`.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Try 2, 3, and so on.
 # :::
 #
 # :::{solution} ex-results-runs
 # :class: dropdown
-# `runs_needed = next(n for n in range(2, 99) if detectable_difference(0.3, n) <= 0.5)`, which is 7.
+# Seven: the first number for which the detectable difference is not above 0.5.
+#
+# ```python
+# from lightm_book.compare.statistics import detectable_difference
+#
+# runs_needed = next(n for n in range(2, 99) if detectable_difference(0.3, n) <= 0.5)
+# ```
 # :::
 
 # %%
 runs_needed = None  # your answer
 
-# %%
-enough = next(n for n in range(2, 99) if detectable_difference(0.3, n) <= 0.5)
-print("Replace None by your answer." if runs_needed is None else "Right." if runs_needed == enough else "Not yet.")
-assert enough == 7  # as the solution says
+check("ex-results-runs", runs_needed)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ Throw the pairing away
 # :label: ex-results-pairing
-# Throw the pairing away: compare the network `other` with the base as if they had been tested on *different* patients.
-# What is the standard error of the difference of the two means then, and what is it when the differences are taken
-# case by case? Write `errors(a, b)` for scores $a, b$ of $n$ cases; it returns (unpaired, paired).
+# Compare two networks as if they had been tested on *different* patients. What is the
+# standard error of the difference of the two means then, and what is it when the
+# differences are taken case by case? Write `errors(a, b)` for arrays of scores $a, b$
+# of $n$ cases; it returns (unpaired, paired).
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# The variances of independent means add up. Paired, there is only one sample: $a - b$.
 # :::
 #
 # :::{solution} ex-results-pairing
 # :class: dropdown
-# Unpaired, the variances of the two means add up: $\sqrt{(s_a^2 + s_b^2)/n}$. Paired, it is that of the differences:
+# Unpaired, it is $\sqrt{(s_a^2 + s_b^2)/n}$. Paired, it is that of the differences:
 # $s_{a-b}/\sqrt{n}$, which is smaller when the same cases are hard for both.
 #
 # ```python
 # def errors(a, b):
 #     n = len(a)
-#     return np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / n), (a - b).std(ddof=1) / np.sqrt(n)
+#     unpaired = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / n)
+#     return unpaired, (a - b).std(ddof=1) / np.sqrt(n)
 # ```
 # :::
 
 
 # %%
 def errors(a, b):
-    return None, None  # your formulas: (unpaired, paired)
+    return None  # your formulas: (unpaired, paired)
 
 
-# %%
-rng = np.random.default_rng(0)
-hard = rng.normal(0.9, 0.05, 200)
-mine = errors(hard, hard + rng.normal(0.01, 0.005, 200))
-right = None not in mine and abs(mine[0] - 0.005) < 5e-4 and abs(mine[1] - 0.00035) < 5e-5
-print("Replace None by your formulas." if None in mine else "Right." if right else "Not yet.")
+check("ex-results-pairing", errors)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ Chosen after looking
 # :label: ex-results-holm
-# A referee asks for the comparison with *one* rival only, the others were never in question. Its raw p-value is 0.02. Seven
-# other comparisons with p-values above 0.3 had been made too. May you report 0.02?
+# A referee asks for the comparison with *one* rival only, the others were never in
+# question. Its raw p-value is 0.02. Seven other comparisons with p-values above 0.3 had
+# been made too. May you report 0.02? If not, which value does Holm's correction give?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Count all comparisons that were made.
 # :::
 #
 # :::{solution} ex-results-holm
 # :class: dropdown
-# Not if it was chosen after looking: it is the smallest of eight, and Holm multiplies it by eight, 0.16. If the question
-# was fixed before the data were seen, one question was asked and 0.02 is its answer. `adjusted = 0.16`.
+# Not if it was chosen after looking: it is the smallest of eight, and Holm multiplies
+# it by eight. If the question was fixed before the data were seen, one question was
+# asked and 0.02 is its answer.
+#
+# ```python
+# adjusted = 8 * 0.02
+# ```
 # :::
 
 # %%
 adjusted = None  # your answer: the p-value after Holm's correction
 
-# %%
-truth = holm({"rival": 0.02} | {f"other {i}": 0.3 + 0.05 * i for i in range(7)})["rival"]
-print("Replace None by your answer." if adjusted is None else "Right." if abs(adjusted - truth) < 1e-9 else "Not yet.")
+check("ex-results-holm", adjusted)
 
 # %% [markdown]
-# ## In short
+# :::{exercise} ★★★ Open: the sentence that a table allows
+# :label: ex-results-open
+# Choose a table of this chapter, or of a paper, in which one number is in bold. Write
+# the strongest sentence about the two best systems that the table allows, and the
+# sentence that people will remember from it. What would have to be added, in runs,
+# cases or tests, to turn the second into the first? What would that cost?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# How many training runs stand behind each number, and how many comparisons behind the
+# bold one?
+# :::
+#
+# :::{solution} ex-results-open
+# :class: dropdown
+# A good answer distinguishes networks from architectures, counts the comparisons,
+# computes the detectable difference for the runs that there are, and gives a price in
+# runs and hours. It is as careful with our tables as with others.
+# :::
+
+# %% [markdown]
+# ## What to remember
 #
 # * Printed and measured numbers stand side by side; only numbers from one experiment are compared.
 # * An architecture is judged over training runs, and every comparison with the same base pays for all the others. A
@@ -759,4 +1178,12 @@ print("Replace None by your answer." if adjusted is None else "Right." if abs(ad
 #   which anybody can repeat.
 # * What isn't recorded is pending, and says so.
 #
-# Next: {doc}`13_cost` asks what the networks cost to train.
+# ## What came after
+#
+# Ours aren't the only measurements. Two groups have since trained LightM-UNet beside its rivals, and found it close to
+# nnU-Net, ahead of Transformers, and not in front; others have asked what a state-space model adds to a convolutional
+# network at all, with answers that differ. {doc}`../book/what_came_after` sets the paper's claims beside twelve later
+# works, each number with its place.
+#
+# **Where to go.** {doc}`13_cost` asks what the networks cost to train, {doc}`../book/scorecard` has the verdict on each
+# of the paper's statements.

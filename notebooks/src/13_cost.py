@@ -20,7 +20,8 @@
 # %% tags=["parameters"]
 profile = "smoke"  # "smoke": seconds on two CPU cores; "paper": a GPU
 
-# %%
+# %% tags=["hide-input"]
+import textwrap
 
 import matplotlib.pyplot as plt
 import torch
@@ -31,7 +32,12 @@ from lightm.models import build_model
 from lightm.training.record import load_record
 from lightm_book import ROOT
 from lightm_book.bench.record import list_bench
-from lightm_book.counting.memory import LiveBytes, count_memory, measure_peak, with_fused_mamba
+from lightm_book.counting.memory import (
+    LiveBytes,
+    count_memory,
+    measure_peak,
+    with_fused_mamba,
+)
 from lightm_book.counting.memory_table import (
     BATCH,
     CLOSER,
@@ -44,7 +50,14 @@ from lightm_book.counting.memory_table import (
     read_memory,
     settings,
 )
-from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.figures import (
+    COLORS,
+    INK,
+    frames_slider,
+    place_labels,
+    use_style,
+)
+from lightm_book.show.names import shown_name
 from lightm_book.show.notebook import check_profile, show_source
 from lightm_book.show.tables import table
 
@@ -52,7 +65,12 @@ OURS = "lightm-unet"
 run = check_profile(
     profile,
     {
-        "smoke": {"recount": [(OURS, 3, 128, "fp32", False, False), ("segresnet", 2, 512, "fp32", True, False)]},
+        "smoke": {
+            "recount": [
+                (OURS, 3, 128, "fp32", False, False),
+                ("segresnet", 2, 512, "fp32", True, False),
+            ]
+        },
         "paper": {"recount": "all"},
     },
 )
@@ -61,9 +79,54 @@ MIB, GIB = 2**20, 2**30
 
 
 # %% [markdown]
+# ## In one picture
+#
+# Every network of the book, by its parameters and by the memory that a training step with one image takes, at the paper's
+# sizes. If few parameters meant little memory, the points would lie on a rising line.
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Parameters against the peak memory of one image in 2D and 3D, logarithmic axes: the two have little to do with each other. The two uploads of LightM-UNet have few parameters and need the most memory, nnU-Net has many and needs little"}}
+recorded = read_memory(ROOT / "results/memory.json")
+plain = {
+    dims: {
+        name: recorded[name, dims, PAPER_SIZE[dims], "fp32", False, False]
+        for name in SYSTEMS
+    }
+    for dims in (2, 3)
+}
+
+
+def size_of(dims):
+    return " × ".join([str(PAPER_SIZE[dims])] * dims)
+
+
+PEAKS = {2: (1, 2, 4), 3: (4, 8, 16)}  # ticks, GiB
+fig, axes = plt.subplots(2, 1, figsize=(6.8, 7.6))
+for ax, dims in zip(axes, (2, 3), strict=True):
+    points = []
+    for name in SYSTEMS:
+        one = plain[dims][name].one
+        at = one.parameters / 4e6, one.peak / GIB
+        color = COLORS[0] if name.startswith("lightm") else COLORS[1]
+        ax.plot(*at, "o", color=color)
+        points.append((shown_name(name), *at, 4.0))
+    ax.set(xscale="log", yscale="log", title=f"{dims}D, {size_of(dims)}")
+    ax.set(xlabel="parameters, M", ylabel="peak, one image, GiB")
+    ax.margins(0.22)
+    ax.tick_params(labelsize=10)
+    for axis, ticks in ((ax.xaxis, (1, 10, 100)), (ax.yaxis, PEAKS[dims])):
+        axis.set_ticks(ticks, list(map(str, ticks)))
+        axis.set_ticks([], minor=True)
+    place_labels(ax, points)
+plt.show()
+most = [max(SYSTEMS, key=lambda name, d=d: plain[d][name].one.peak) for d in (2, 3)]
+assert all(name.startswith("lightm-unet-released") for name in most)
+assert plain[2]["nnunet"].one.peak < plain[2][FIRST].one.peak
+
+# %% [markdown]
 # ## What a step holds
 #
-# Take two layers, eight channels to sixteen and back to four, and 1,000 tokens. During a training step there are in memory
+# Take two layers, eight channels to sixteen and then to four, and 1,000 tokens. During a training step there are in
+# memory
 #
 # 1. the **parameters**,
 # 2. their **gradients**, one number each,
@@ -80,7 +143,8 @@ tokens = 1000
 small = count_memory(layers, (tokens, 8))
 for name in ("parameters", "gradients", "optimizer", "activations", "peak"):
     print(f"{name:<12}{getattr(small, name):>9,} bytes")
-print("activations, by the operation that made them:", small.by_operation)
+print("activations, by the operation that made them:")
+print(small.by_operation)
 assert small.parameters == small.gradients == 4 * (8 * 16 + 16 + 16 * 4 + 4)
 assert small.optimizer == 2 * small.parameters
 
@@ -91,7 +155,11 @@ assert small.optimizer == 2 * small.parameters
 # The output of the second layer is *not* kept: nothing needs it, once the loss has taken its log-softmax.
 
 # %%
-kept = {"addmm": 16 * tokens * 4, "silu": 16 * tokens * 4}  # bytes: channels x tokens x 4
+# Bytes: channels x tokens x 4.
+kept = {
+    "addmm": 16 * tokens * 4,
+    "silu": 16 * tokens * 4,
+}
 assert all(small.by_operation[name] == size for name, size in kept.items())
 
 # %% [markdown]
@@ -116,7 +184,7 @@ show_source(LiveBytes.watch)
 # On a small network the same step is run for real, while PyTorch's allocator tells of every block that it gives out and
 # takes back. Measured is the peak of those; counted is what was just described.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Not compared by nbval: which kernels borrow how much memory depends on the processor.
 threads = torch.get_num_threads()
 torch.set_num_threads(1)  # networks as small as these are no faster on two
@@ -124,9 +192,13 @@ checked = {OURS: {"width": 8}, FIRST: {"width": 8}, "segresnet": {"init_filters"
 for name, options in checked.items():
     model = build_model(name, 2, 3, 2, **options)
     step = count_memory(model, (3, 48, 48), batch=2)
-    alone = step.peak - step.parameters - step.optimizer - 2 * 3 * 48 * 48 * 4  # what the step itself makes
+    # What the step itself makes.
+    alone = step.peak - step.parameters - step.optimizer - 2 * 3 * 48 * 48 * 4
     ratio = measure_peak(model, (3, 48, 48), batch=2) / alone
-    print(f"{name:<34} counted {alone / MIB:6.2f} MiB, measured / counted = {ratio:.3f}")
+    print(
+        f"{shown_name(name):<25} counted {alone / MIB:6.2f} MiB, measured / counted "
+        f"= {ratio:.3f}"
+    )
     assert 0.99 < ratio < 1.15
 torch.set_num_threads(threads)
 
@@ -136,7 +208,7 @@ torch.set_num_threads(threads)
 # of such scratch, so take what is said of those below as the least that a step needs. Besides, there is what no count of tensors can see. The record of the run on
 # real X-rays ({doc}`07_real_xrays`) has the peak of the whole process:
 
-# %%
+# %% tags=["hide-input"]
 real = load_record(ROOT / "results/runs/montgomery-shenzhen-lightm-unet-192.json")
 settings_of_run = (
     real["config"]["data"]["size"],
@@ -148,9 +220,13 @@ with torch.device("meta"):
     model = build_model(real["model"]["name"], 2, 1, 2)
 assert sum(p.numel() for p in model.parameters()) == real["model"]["params"]
 step = count_memory(model, (1, *size), batch, precision)
-print(f"counted: {step.peak / GIB:.2f} GiB for a step of {batch} images of {size[0]} x {size[1]}, {precision}")
 print(
-    f"measured: {real['cost']['peak_memory_bytes'] / GIB:.2f} GiB for the whole process, libraries, compiler and data included"
+    f"counted: {step.peak / GIB:.2f} GiB for a step of {batch} images of {size[0]} x "
+    f"{size[1]}, {precision}"
+)
+print(
+    f"measured: {real['cost']['peak_memory_bytes'] / GIB:.2f} GiB for the whole "
+    "process, libraries, compiler and data included"
 )
 assert step.peak < real["cost"]["peak_memory_bytes"]
 
@@ -166,7 +242,6 @@ assert step.peak < real["cost"]["peak_memory_bytes"]
 # One image at the paper's size, the network of the text:
 
 # %%
-recorded = read_memory(ROOT / "results/memory.json")
 with torch.device("meta"):
     text = build_model(OURS, 2, 3, 2)
 step = count_memory(text, (3, 512, 512))
@@ -174,11 +249,12 @@ assert step.peak == recorded[OURS, 2, 512, "fp32", False, False].one.peak
 for name in ("parameters", "gradients", "optimizer", "activations", "peak"):
     print(f"{name:<12}{getattr(step, name) / MIB:>9.1f} MiB")
 print(
-    f"one parameter for every {step.activations / 4 / (step.parameters / 4):.0f} numbers that are kept for the backward pass"
+    f"one parameter for every {step.activations / 4 / (step.parameters / 4):.0f} "
+    "numbers that are kept for the backward pass"
 )
 assert step.activations > 50 * step.parameters
 
-# %% mystnb={"image": {"alt": "Two bar charts of the kept bytes of LightM-UNet at 512 by 512: by part of the network, where the first two encoder blocks hold most, and by operation, where linear layers, norms, SiLU and the scan share them"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two bar charts of the kept bytes of LightM-UNet at 512 by 512: by part of the network, where the first two encoder blocks hold most, and by operation, where linear layers, norms, SiLU and the scan share them"}}
 NAMES = {
     "mm": "linear, no bias",
     "addmm": "linear, bias",
@@ -195,16 +271,29 @@ for name, size in step.by_operation.items():
     shown = NAMES.get(name, name.strip("_").replace("_", " "))
     operations[shown] = operations.get(shown, 0) + size
 fig, axes = plt.subplots(1, 2, figsize=(7.6, 4.2))
-for ax, values, title in zip(axes, (parts, operations), ("by part", "by operation"), strict=True):
+for ax, values, title in zip(
+    axes, (parts, operations), ("by part", "by operation"), strict=True
+):
     top = sorted(values.items(), key=lambda item: -item[1])[:10]
-    ax.barh([name or "loss" for name, _ in reversed(top)], [size / MIB for _, size in reversed(top)], color=COLORS[0])
+    ax.barh(
+        [name or "loss" for name, _ in reversed(top)],
+        [size / MIB for _, size in reversed(top)],
+        color=COLORS[0],
+    )
     ax.set(title=title, xlabel="MiB kept")
     ax.tick_params(labelsize=9)
 plt.show()
 first = parts["encoder.0"] + parts["encoder.1"]
-print(f"the first two of the encoder's blocks: {100 * first / step.activations:.0f}% of the kept bytes", end="")
+print(
+    f"the first two of the encoder's blocks: {100 * first / step.activations:.0f}% "
+    "of the kept bytes",
+    end="",
+)
 with_parameters = sum(p.numel() for i in (0, 1) for p in text.encoder[i].parameters())
-print(f", {100 * with_parameters / sum(p.numel() for p in text.parameters()):.0f}% of the parameters")
+print(
+    f", {100 * with_parameters / sum(p.numel() for p in text.parameters()):.0f}% of "
+    "the parameters"
+)
 assert first > step.activations / 2
 
 # %% [markdown]
@@ -217,60 +306,47 @@ assert first > step.activations / 2
 # `results/memory.json` holds the counts of all systems; `lightm-book count --memory` makes it. Some rows are counted
 # again here (all of them with `profile = "paper"`):
 
-# %%
+# %% tags=["hide-input"]
 for place in list(recorded) if run.recount == "all" else run.recount:
     model, dims, side, precision, checkpointing, fused = place
     many = recorded[place].many is not None and profile == "paper"
     again = count_row(model, dims, side, precision, checkpointing, fused, many)
-    assert again.one.peak == recorded[place].one.peak, f"{place}: run lightm-book count --memory again"
+    assert again.one.peak == recorded[place].one.peak, (
+        f"{place}: run lightm-book count --memory again"
+    )
     assert not many or again.many.peak == recorded[place].many.peak
     print(
-        f"{model}, {dims}D, {side}, {precision}{', checkpointing' * checkpointing}: {again.one.peak:,} bytes, as recorded"
+        f"{model}, {dims}D, {side}, {precision}{', checkpointing' * checkpointing}: "
+        f"{again.one.peak:,} bytes, as recorded"
     )
 assert len(recorded) == len(list(settings()))
 
-
-# %%
-def size_of(dims):
-    return " × ".join([str(PAPER_SIZE[dims])] * dims)
-
-
-plain = {
-    dims: {name: recorded[name, dims, PAPER_SIZE[dims], "fp32", False, False] for name in SYSTEMS} for dims in (2, 3)
-}
+# %% tags=["hide-input"]
 lines = []
 for name in SYSTEMS:
     cells = [f"{plain[2][name].one.parameters / MIB:.0f}"]
     for dims in (2, 3):
         row = plain[dims][name]
-        cells += [f"{row.one.activations / GIB:.2f}", f"{row.peak(BATCH[dims]) / GIB:.1f}"]
-    lines.append((f"`{name}`", *cells))
-head = ["GiB, float32, AdamW", "parameters, 2D, MiB"]
+        cells += [
+            f"{row.one.activations / GIB:.2f}",
+            f"{row.peak(BATCH[dims]) / GIB:.1f}",
+        ]
+    lines.append((shown_name(name), *cells))
+head = ["float32, AdamW", "parameters, 2D, MiB"]
 for dims in (2, 3):
-    head += [f"activations, 1 image, {size_of(dims)}", f"peak, batch {BATCH[dims]}"]
+    head += [f"activations, {dims}D, GiB", f"peak, batch {BATCH[dims]}, GiB"]
+print(f"activations of one image, {size_of(2)} and {size_of(3)}")
 table(head, lines)
 
-# %%
+# %% tags=["hide-input"]
 for dims in (2, 3):
     ranked = sorted(SYSTEMS, key=lambda name: plain[dims][name].one.activations)
     by_params = sorted(SYSTEMS, key=lambda name: plain[dims][name].one.parameters)
-    print(f"{dims}D, least activations first: {', '.join(ranked)}")
-    print(f"    least parameters first:  {', '.join(by_params)}")
+    for what, names in (("activations", ranked), ("parameters", by_params)):
+        print(f"{dims}D, least {what} first:")
+        print(textwrap.fill(", ".join(map(shown_name, names)), 80))
     assert plain[dims]["segresnet"].one.activations < plain[dims][OURS].one.activations
     assert plain[dims]["segresnet"].one.parameters > plain[dims][OURS].one.parameters
-
-# %% mystnb={"image": {"alt": "Scatter plot with logarithmic axes, parameters against the peak memory of one image, 2D as circles and 3D as squares: the two have little to do with each other. The released LightM-UNets, with few parameters, need the most memory"}}
-fig, ax = plt.subplots(figsize=(6.8, 4.4))
-for i, name in enumerate(SYSTEMS):
-    for dims, marker in ((2, "o"), (3, "s")):
-        row = plain[dims][name]
-        label = name if dims == 2 else None
-        color = COLORS[i % len(COLORS)]
-        face = color if i < len(COLORS) else "white"
-        ax.plot(row.one.parameters / 4e6, row.one.peak / GIB, marker, color=color, markerfacecolor=face, label=label)
-ax.set(xscale="log", yscale="log", xlabel="parameters, M (circles 2D, squares 3D)", ylabel="peak, one image, GiB")
-ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-plt.show()
 
 # %% [markdown]
 # ## How it grows
@@ -279,9 +355,10 @@ plt.show()
 # are enough (the package's tests hold a third against it). With the *size* of the image it is the number of pixels that counts: twice the
 # side is four times the memory in 2D and eight times in 3D. Slide through the sizes. The dashed line is a card of 16 GB.
 
-# %%
+# %% tags=["hide-input"]
 T4 = 14.75 * GIB  # what PyTorch names as total capacity of a Tesla T4, sold as 16 GB
-RESERVED = 1.0 * GIB  # set aside for context, workspaces, fragmentation; our assumption, change it to see
+# Set aside for context, workspaces, fragmentation; our assumption, change it to see.
+RESERVED = 1.0 * GIB
 CAPACITY = int(T4 - RESERVED)
 
 frames, labels = [], []
@@ -291,27 +368,54 @@ for dims in (2, 3):
         for y, name in enumerate(reversed(CLOSER)):
             peak = recorded[name, dims, side, "fp32", False, False].one.peak / GIB
             ax.barh(y, peak, color=COLORS[0] if peak <= CAPACITY / GIB else COLORS[1])
-            ax.annotate(f"{peak:.2f}", (peak, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=10)
-        ax.axvline(CAPACITY / GIB, color="black", linestyle="--", linewidth=1.2)
-        ax.set_yticks(range(len(CLOSER)), reversed(CLOSER), fontsize=9)
-        ax.set(xscale="log", xlim=(0.1, 100), xlabel="peak of a step with one image, GiB")
+            ax.annotate(
+                f"{peak:.2f}",
+                (peak, y),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=10,
+            )
+        ax.axvline(CAPACITY / GIB, color=INK, linestyle="--", linewidth=1.2)
+        ax.set_yticks(
+            range(len(CLOSER)), [shown_name(n) for n in reversed(CLOSER)], fontsize=9
+        )
+        ax.set(
+            xscale="log", xlim=(0.1, 100), xlabel="peak of a step with one image, GiB"
+        )
         frames.append(fig)
         labels.append(" × ".join([str(side)] * dims))
+stay = [
+    recorded[name, dims, side, "fp32", False, False].one.peak <= CAPACITY
+    for name in ("nnunet", "segresnet")
+    for dims in (2, 3)
+    for side in SIDES[dims]
+]
+assert all(stay)
 frames_slider(
     frames,
     labels,
-    alt="Bars of the peak memory of a training step for four networks at one image size, with a dashed line for what a 16 GB card has; bars beyond it in another colour",
-    caption="Counted, float32. Two dimensions first, then three. Orange: more than a 16 GB card has left.",
+    alt="Peak memory of a training step for four networks at one image size, beside "
+    "what "
+    "a 16 GB card has left. With growing images LightM-UNet crosses the line first, "
+    "its "
+    "first upload before the network of the text; nnU-Net and SegResNet stay below",
+    caption="Counted, float32. Two dimensions first, then three. Orange: more than "
+    "a 16 GB card has left.",
 )
 
-# %%
+# %% tags=["hide-input"]
 for dims in (2, 3):
     small_side, large_side = SIDES[dims][0], SIDES[dims][-1]
     pixels = (large_side / small_side) ** dims
     for name in CLOSER:
-        low, high = (recorded[name, dims, side, "fp32", False, False].one for side in (small_side, large_side))
+        low, high = (
+            recorded[name, dims, side, "fp32", False, False].one
+            for side in (small_side, large_side)
+        )
         print(
-            f"{dims}D, {name:<33} {small_side} to {large_side}: pixels x {pixels:.1f}, "
+            f"{dims}D, {shown_name(name):<24} {small_side} to {large_side}: pixels x "
+            f"{pixels:.1f}, "
             f"activations x {high.activations / low.activations:.1f}"
         )
         assert abs(high.activations / low.activations / pixels - 1) < 0.05
@@ -323,29 +427,40 @@ for dims in (2, 3):
 # = true` keeps only what enters the network's blocks and computes the inside of a block again when the backward pass
 # gets there: the same results, for one more forward pass. How many images then fit at once?
 
-# %%
+# %% tags=["hide-input"]
 lines = []
 for dims in (2, 3):
     for name in CLOSER:
         cells = []
         for precision, checkpointing in WAYS:
-            row = recorded[name, dims, PAPER_SIZE[dims], precision, checkpointing, False]
+            row = recorded[
+                name, dims, PAPER_SIZE[dims], precision, checkpointing, False
+            ]
             cells.append(f"{row.fits(CAPACITY)} ({row.one.peak / GIB:.1f})")
-        lines.append((f"`{name}`, {size_of(dims)}", *cells))
-head = [precision + ", checkpointing" * checkpointing for precision, checkpointing in WAYS]
-print(f"capacity: {T4 / GIB:.2f} GiB less {RESERVED / GIB:.2f} GiB set aside. Images that fit (GiB of one image):")
+        lines.append((f"{shown_name(name)}, {size_of(dims)}", *cells))
+head = [
+    precision + ", checkpointing" * checkpointing for precision, checkpointing in WAYS
+]
+print(
+    f"capacity: {T4 / GIB:.2f} GiB less {RESERVED / GIB:.2f} GiB set aside. Images "
+    "that fit (GiB of one image):"
+)
 table(["", *head], lines)
 
-# %%
+# %% tags=["hide-input"]
 for dims in (2, 3):
     row = {way: recorded[OURS, dims, PAPER_SIZE[dims], *way, False] for way in WAYS}
     full = row["fp32", False]
     print(
-        f"{OURS}, {size_of(dims)}, the paper's batch of {BATCH[dims]}: {full.peak(BATCH[dims]) / GIB:.1f} GiB in float32;",
-        end=" ",
+        f"{shown_name(OURS)}, {size_of(dims)}, the paper's batch of {BATCH[dims]}: "
+        f"{full.peak(BATCH[dims]) / GIB:.1f} GiB in float32;"
     )
-    fitting = [f"{p}{' with checkpointing' * c}" for (p, c), r in row.items() if r.fits(CAPACITY) >= BATCH[dims]]
-    print(f"on this card with: {', '.join(fitting) or 'none of the four ways'}")
+    fitting = [
+        f"{p}{' with checkpointing' * c}"
+        for (p, c), r in row.items()
+        if r.fits(CAPACITY) >= BATCH[dims]
+    ]
+    print(f"    on this card with: {', '.join(fitting) or 'none of the four ways'}")
 
 # %% [markdown]
 # These are counts of bytes, not measurements on a card. And a T4 has no arithmetic units for bf16: there it saves memory,
@@ -371,7 +486,7 @@ for dims in (2, 3):
 # %%
 show_source(with_fused_mamba)
 
-# %%
+# %% tags=["hide-input"]
 lines = []
 for dims in (2, 3):
     for fused in (True, False):
@@ -379,16 +494,28 @@ for dims in (2, 3):
         what = "mamba_ssm's fused kernel" if fused else "this package"
         peaks = [f"{row.peak(batch) / GIB:.1f}" for batch in (1, BATCH[dims])]
         lines.append((f"{size_of(dims)}, {what}", *peaks, BATCH[dims]))
-table(["released network (first upload), GiB", "one image", "the paper's batch", "which is"], lines)
+table(
+    [
+        "released network (first upload), GiB",
+        "one image",
+        "the paper's batch",
+        "which is",
+    ],
+    lines,
+)
 
 # %%
 fused = recorded[FIRST, 3, 128, "fp32", False, True]
 one, two = fused.peak(1) / GIB, fused.peak(2) / GIB
 for card in (16, 24):
     print(
-        f"a card of {card} GB: one image {'fits' if one < card else 'does not fit'}, two {'fit' if two < card else 'do not fit'}"
+        f"a card of {card} GB: one image {'fits' if one < card else 'does not fit'}, "
+        f"two {'fit' if two < card else 'do not fit'}"
     )
-print(f"issue 8 saw {29140 / 1024:.1f} GiB; counted for one and two volumes of 128^3: {one:.1f} and {two:.1f} GiB")
+print(
+    f"issue 8 saw {29140 / 1024:.1f} GiB; counted for one and two volumes of 128^3: "
+    f"{one:.1f} and {two:.1f} GiB"
+)
 assert 16 < one < 24 < two
 
 # %% [markdown]
@@ -403,10 +530,17 @@ assert 16 < one < 24 < two
 # %%
 with torch.device("meta"):
     released = build_model(FIRST, 3, 1, 3)
-layers = sum(type(module).__name__ == "ReleasedRVMLayer" for module in released.modules())
+layers = sum(
+    type(module).__name__ == "ReleasedRVMLayer" for module in released.modules()
+)
 one_layer = next(m for m in released.modules() if type(m).__name__ == "Mamba")
-alone = count_memory(with_fused_mamba(nn.Sequential(nn.Linear(32, 32), one_layer)), (2**15, 32)).rows()["1"]
-print(f"{layers} layers; a fused Mamba block of 32 channels keeps {alone / (2**15 * 32 * 4):.1f} times its input")
+alone = count_memory(
+    with_fused_mamba(nn.Sequential(nn.Linear(32, 32), one_layer)), (2**15, 32)
+).rows()["1"]
+print(
+    f"{layers} layers; a fused Mamba block of 32 channels keeps "
+    f"{alone / (2**15 * 32 * 4):.1f} times its input"
+)
 assert layers == 21 and 7.5 < alone / (2**15 * 32 * 4) < 8.5
 
 # %% [markdown]
@@ -415,7 +549,7 @@ assert layers == 21 and 7.5 < alone / (2**15 * 32 * 4) < 8.5
 # Memory is one bill, operations are another. Convolutions, linear layers and the scan do the same for every pixel, whatever the
 # image's size. Attention compares every pair of tokens:
 
-# %% mystnb={"image": {"alt": "Operations per pixel against the side of the image: flat lines for LightM-UNet, SegResNet and nnU-Net, a rising curve for the LightM-UNet with attention in its bottleneck"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Operations per pixel against the side of the image: flat lines for the LightM-UNet of the text and SegResNet, and a rising curve, which leaves both behind, for the LightM-UNet with attention in its bottleneck"}}
 sides = (128, 256, 512, 1024)
 fig, ax = plt.subplots(figsize=(6.4, 3.6))
 per_pixel = {}
@@ -423,8 +557,19 @@ for color, name in zip(COLORS, (OURS, "segresnet", "paper-attention"), strict=Fa
     with torch.device("meta"):
         model = build_model(name, 2, 3, 2)
     per_pixel[name] = [count(model, (3, side, side)).macs / side**2 for side in sides]
-    ax.plot(sides, [value / 1e3 for value in per_pixel[name]], "o-", color=color, label=name)
-ax.set(xscale="log", ylim=(0, None), xlabel="side of the image", ylabel="thousand MACs per pixel")
+    ax.plot(
+        sides,
+        [value / 1e3 for value in per_pixel[name]],
+        "o-",
+        color=color,
+        label=shown_name(name),
+    )
+ax.set(
+    xscale="log",
+    ylim=(0, None),
+    xlabel="side of the image",
+    ylabel="thousand MACs per pixel",
+)
 ax.set_xticks(sides, sides)
 ax.set_xticks([], minor=True)
 ax.legend(fontsize=10)
@@ -437,23 +582,37 @@ with torch.device("meta"):
     model = build_model(OURS, 2, 3, 2)
 macs = count(model, (3, 512, 512))
 print(f"{OURS} at 512 x 512: {macs.macs / 1e9:.1f} GMACs forward;", end=" ")
-print(", ".join(f"{name} {100 * n / macs.macs:.0f}%" for name, n in macs.by_operation.items()))
+print(
+    ", ".join(
+        f"{name} {100 * n / macs.macs:.0f}%" for name, n in macs.by_operation.items()
+    )
+)
 
 # %% [markdown]
 # The scan's share of the *operations* is small. Its share of the *time* may be anything: that depends on how it is written,
 # which is what {doc}`11_fast_scan` is about. What a training step took on the machine of this repository's records,
-# measured beside others' scans:
+# measured beside others' scans. Steps of one setting are there twice: once in a process that keeps the memory that it
+# frees for its next step, and once where it is given back to the system each time and has to be had anew:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Not compared by nbval: benchmarks are measured anew more often than this page is run.
-steps = [record for record in list_bench(ROOT / "results/bench").values() if record["kind"] == "step"]
+steps = [
+    record
+    for record in list_bench(ROOT / "results/bench").values()
+    if record["kind"] == "step"
+]
 if not steps:
-    print("No training step has been timed into results/bench/ yet: pending (lightm-book bench step --json ...).")
+    print(
+        "No training step has been timed into results/bench/ yet: pending "
+        "(lightm-book bench step --json ...)."
+    )
 lines = []
 for record in steps:
     hardware = record["environment"]["hardware"]
-    setting_of = f"`{record['model']}`, {record['batch']} × {' × '.join(map(str, record['size']))}"
+    size = " × ".join(map(str, record["size"]))
+    setting_of = f"{shown_name(record['model'])}, {record['batch']} of {size}"
     where = hardware["gpu"] or f"CPU, {hardware['threads']} thread(s)"
+    freed = "kept" if record["kept_memory"] else "given back"
     for contender in record["contenders"]:
         times = contender.get("step")
         if times and "median_s" in times:
@@ -462,41 +621,76 @@ for record in steps:
                 (
                     setting_of,
                     where,
-                    contender["name"],
+                    freed,
+                    f"`{contender['name']}`",
                     f"{times['median_s']:.2f}",
                     f"{memory / GIB:.2f}" if memory else "",
                 )
             )
-table(["step", "on", "scan", "seconds", "GiB beyond the model"], lines) if lines else None
+head = ["step", "on", "freed memory", "scan", "seconds", "GiB beyond the model"]
+table(head, lines) if lines else None
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "nbval-ignore-output"]
 # Not compared by nbval, for the same reason.
 for record in steps:
     parts_of = record["parts"]
     if parts_of:
-        total = sum(p["forward_ms"] + p["backward_ms"] for p in parts_of["parts"].values())
-        shares = {name: (p["forward_ms"] + p["backward_ms"]) / total for name, p in parts_of["parts"].items()}
-        top = sorted(shares.items(), key=lambda item: -item[1])[:6]
-        print(
-            f"{record['model']}, {record['batch']} x {record['size']}:",
-            ", ".join(f"{n} {100 * s:.0f}%" for n, s in top),
+        total = sum(
+            p["forward_ms"] + p["backward_ms"] for p in parts_of["parts"].values()
         )
+        shares = {
+            name: (p["forward_ms"] + p["backward_ms"]) / total
+            for name, p in parts_of["parts"].items()
+        }
+        top = sorted(shares.items(), key=lambda item: -item[1])[:6]
+        size = " x ".join(map(str, record["size"]))
+        print(f"{shown_name(record['model'])}, {record['batch']} of {size}:")
+        print("   ", ", ".join(f"{n} {100 * s:.0f}%" for n, s in top))
 
 # %% [markdown]
 # The records of runs have seconds, too, for whole epochs with data and validation, but on machines that did other work at the
 # same time ({doc}`12_results`). They say what one has to wait for, not what is fast.
+
+# %% [markdown]
+# ## Try it live
 #
+# Choose a network, a precision and a card: what does one step take, and how many images
+# fit? The numbers are those of the record, for images of 512 × 512.
+
+# %%
+from lightm_book.live import explore_memory
+
+explore_memory()
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ What AdamW keeps
 # :label: ex-cost-adam
-# UNETR in 2D has so many parameters that they matter. How many bytes do parameters, gradients and AdamW's state of a network
-# with $P$ parameters in float32 take together? Write `fixed(P)`.
+# How many bytes do parameters, gradients and AdamW's state of a network with $P$
+# parameters in float32 take together? Write `fixed(P)`.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# AdamW keeps two averages for each parameter.
 # :::
 #
 # :::{solution} ex-cost-adam
 # :class: dropdown
-# Four numbers of four bytes for each parameter: itself, its gradient, two averages. `def fixed(P): return 16 * P`.
+# Four numbers of four bytes for each parameter: itself, its gradient, two averages.
+#
+# ```python
+# def fixed(P):
+#     return 16 * P
+# ```
 # :::
 
 
@@ -505,60 +699,128 @@ def fixed(P):
     return None  # your formula
 
 
-# %%
-row = plain[2]["unetr"].one
-truth = row.parameters + row.gradients + row.optimizer
-mine = fixed(row.gradients // 4)
-close = mine is not None and abs(mine / truth - 1) < 0.01  # buffers are no parameters
-print("Replace None by your formula." if mine is None else f"Right: {truth / GIB:.2f} GiB." if close else "Not yet.")
+check("ex-cost-adam", fixed)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★ Two measurements
+# :label: ex-cost-batch
+# A step takes 2 GiB with one image and 3.5 GiB with two. What is the largest batch for
+# which 22 GiB are enough?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Memory is a fixed part plus the same for each image.
+# :::
+#
+# :::{solution} ex-cost-batch
+# :class: dropdown
+# Each image adds 1.5 GiB, so 0.5 GiB are fixed: $(22 - 0.5)/1.5 = 14.3$, fourteen
+# images.
+#
+# ```python
+# batch = int((22 - 0.5) / 1.5)
+# ```
+# :::
+
+# %%
+batch = None  # your answer
+
+check("ex-cost-batch", batch)
+
+# %% [markdown]
+# :::{exercise} ★★ A card of 24 GB
 # :label: ex-cost-card
-# You are lent a card with 24 GB, of which 22 GiB are left for tensors. How many images of 512 × 512 does a step of
-# `lightm-unet` take at most in float32, and how many with bf16? `recorded[OURS, 2, 512, "fp32", False, False]` has a
-# method for it.
+# You are lent a card with 24 GB, of which 22 GiB are left for tensors. How many images
+# of 512 × 512 does a step of `lightm-unet` take at most in float32, and how many with
+# bf16? `recorded[OURS, 2, 512, "fp32", False, False]` has a method for it.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `.fits(22 * GIB)`, once for each precision.
 # :::
 #
 # :::{solution} ex-cost-card
 # :class: dropdown
-# `images = tuple(recorded[OURS, 2, 512, precision, False, False].fits(22 * GIB) for precision in ("fp32", "bf16"))`
+# The rows of `results/memory.json` know what one image and one more take. bf16 does not
+# double the number: only a part of what a step keeps becomes half as large.
+#
+# ```python
+# rows = read_memory(ROOT / "results/memory.json")
+# images = tuple(
+#     rows["lightm-unet", 2, 512, precision, False, False].fits(22 * 2**30)
+#     for precision in ("fp32", "bf16")
+# )
+# ```
 # :::
 
 # %%
-images = (None, None)  # your answer: (float32, bf16)
+images = None  # your answer: (float32, bf16)
 
-# %%
-truth = tuple(recorded[OURS, 2, 512, precision, False, False].fits(22 * GIB) for precision in ("fp32", "bf16"))
-print("Replace None by your answer." if None in images else f"Right: {truth}." if images == truth else "Not yet.")
+check("ex-cost-card", images)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ The price of an activation function
 # :label: ex-cost-relu
-# In the two layers at the top of this page, replace SiLU by ReLU. ReLU's derivative can be told from its *output*. What do
-# `addmm` and `relu` keep now, in bytes? Think first, then let `count_memory` check.
+# In the two layers at the top of this page, replace SiLU by ReLU. ReLU's derivative can
+# be told from its *output*. How many bytes do `addmm` and `relu` keep now, for 1000
+# tokens and 16 channels? Think first, then try `count_memory`.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Which tensors does the backward pass still need, and whose output are they?
 # :::
 #
 # :::{solution} ex-cost-relu
 # :class: dropdown
-# The first layer's output isn't needed any more: `addmm` keeps nothing of it. ReLU's output is kept once, for its own
-# derivative and for the second layer's: `kept_by = (0, 64000)`. With SiLU it was twice as much: an activation
-# function has a price in memory.
+# The first layer's output isn't needed any more: `addmm` keeps nothing of it. ReLU's
+# output is kept once, for its own derivative and for the second layer's: 64,000 bytes.
+# With SiLU it was twice as much.
+#
+# ```python
+# kept_by = (0, 1000 * 16 * 4)
+# ```
 # :::
 
 # %%
-kept_by = (None, None)  # your answer: (addmm, relu)
+kept_by = None  # your answer: (addmm, relu)
 
-# %%
-relu = count_memory(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)), (tokens, 8)).by_operation
-truth = relu.get("addmm", 0), relu.get("relu", 0)
-print("Replace None by your answer." if None in kept_by else "Right." if kept_by == truth else "Not yet.")
+check("ex-cost-relu", kept_by)
 
 # %% [markdown]
-# ## In short
+# :::{exercise} ★★★ Open: fit it into half
+# :label: ex-cost-open
+# You may use half of the memory that `lightm-unet` takes for your images, and no more
+# than 20% longer time per step. Which of the means of this chapter would you choose:
+# smaller batch, bf16, recomputing, narrower network? Predict the memory of each by
+# counting, measure the time, and say what each may cost in accuracy and how you would
+# find out.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `count_memory` counts without a GPU. Time has to be measured on the machine in
+# question.
+# :::
+#
+# :::{solution} ex-cost-open
+# :class: dropdown
+# A good answer has a table of counted memory and measured time, notices that
+# recomputing changes no result while the others do, and doesn't call a change harmless
+# without several runs.
+# :::
+
+# %% [markdown]
+# ## What to remember
 #
 # * A step holds parameters, gradients, optimiser state, activations and temporaries; for these networks nearly all of it is
 #   activations.
 # * Few parameters don't mean little memory: parameters sit at the bottom of the U, activations at its top.
 # * Memory is proportional to pixels and to the batch. Checkpointing and bf16 divide it; neither changes the parameters.
 # * The 16 to 29 GB that users of the released network report are what its activations take.
+
+#
+# **Where to go.** {doc}`11_fast_scan` asks what makes a scan fast; {doc}`12_results` has what the networks score for these
+# costs; {doc}`../book/reproduce` how to run the paper's sizes on a GPU.

@@ -23,10 +23,13 @@ from lightm.errors import LightMError, suggest
 
 
 def impulse_response(A: Tensor, B: Tensor, C: Tensor, t: Tensor) -> Tensor:
-    """C exp(A t) B at the times t (T,) >= 0: what an infinitely short pulse of area 1 at time 0 leaves behind, (T,)."""
+    """C exp(A t) B at the times t (T,) >= 0: (T,).
+
+    It is the output after an infinitely short pulse of area 1 at time 0.
+    """
     _check_system(A, B, C)
     if t.dim() != 1 or (t < 0).any():
-        raise LightMError("t must be a list of times (T,), none before 0, where the pulse comes.")
+        raise LightMError("t must be times (T,), none before 0, when the pulse comes.")
     if A.dim() == 1:
         return read_out(C, torch.exp(t[:, None] * A) * B)  # (T, N) -> (T,)
     return read_out(C, torch.linalg.matrix_exp(t[:, None, None] * A) @ B)
@@ -36,9 +39,9 @@ def impulse_response(A: Tensor, B: Tensor, C: Tensor, t: Tensor) -> Tensor:
 
 
 def zoh(A: Tensor, B: Tensor, delta: float) -> tuple[Tensor, Tensor]:
-    """Zero-order hold: exact for an input that is constant during each step (Mamba, equation 4).
+    """Zero-order hold: exact for an input that is constant during each step.
 
-    Ā = exp(ΔA), B̄ = (ΔA)⁻¹ (exp(ΔA) - I) ΔB, without the inverse: A may be singular.
+    Source: Mamba, equation 4. Ā = exp(ΔA), B̄ = (ΔA)⁻¹ (exp(ΔA) - I) ΔB, without the inverse: A may be singular.
     """
     if A.dim() == 1:
         return torch.exp(delta * A), delta * _phi(delta * A) * B
@@ -66,10 +69,11 @@ def euler(A: Tensor, B: Tensor, delta: float) -> tuple[Tensor, Tensor]:
 
 
 def mamba(A: Tensor, B: Tensor, delta: float) -> tuple[Tensor, Tensor]:
-    """What Mamba's code computes: zero-order hold for A, Euler for B. Ā = exp(ΔA), B̄ = ΔB. Error O(Δ), always stable.
+    """What Mamba's code computes: Ā = exp(ΔA) as zero-order hold, B̄ = ΔB as Euler.
 
-    Its kernel is Δ times samples of the impulse response; a diagonal state is that of `zoh`, times z / (exp(z) - 1)
-    with z = ΔA. Equation 4 of the paper is `zoh`; this is `selective_scan_ref` of mamba_ssm, and `lightm.scan`.
+    Error O(Δ), stable whenever A is. Its kernel is Δ times samples of the impulse response; a diagonal state is that of
+    `zoh`, times z / (exp(z) - 1) with z = ΔA. Equation 4 of the paper is `zoh`; this is `selective_scan_ref` of
+    mamba_ssm, and `lightm.scan`.
     """
     return zoh(A, B, delta)[0], delta * B
 
@@ -99,7 +103,10 @@ def spectral_radius(A_bar: Tensor) -> float:
 
 
 def states(A_bar: Tensor, B_bar: Tensor, u: Tensor, h0: Tensor | None = None) -> Tensor:
-    """Every state h_1 … h_L of the recurrence: u (..., L) -> (..., L, N); h0 (..., N) is the state before, or zero."""
+    """Every state h_1 … h_L of the recurrence: u (..., L) -> (..., L, N).
+
+    h0 (..., N) is the state before the first step; without it, zero.
+    """
     _check_system(A_bar, B_bar)
     _check_input(u, B_bar, "B_bar")
     h = torch.zeros_like(B_bar) if h0 is None else h0  # (N,) or (..., N)
@@ -118,13 +125,13 @@ def read_out(C: Tensor, h: Tensor) -> Tensor:
 
 
 def recurrence(A_bar: Tensor, B_bar: Tensor, C: Tensor, u: Tensor, D: float = 0.0, h0: Tensor | None = None) -> Tensor:
-    """The output step by step, 3 L N multiplications if A is diagonal: u (..., L) -> y (..., L)."""
+    """The output step by step, L (3 N + 1) multiplications if A is diagonal: u (..., L) -> y (..., L)."""
     _check_system(A_bar, B_bar, C)
     return read_out(C, states(A_bar, B_bar, u, h0)) + D * u
 
 
 def kernel(A_bar: Tensor, B_bar: Tensor, C: Tensor, length: int, D: float = 0.0) -> Tensor:
-    """K = (C B̄ + D, C Ā B̄, C Ā² B̄, …), (length,): the answer of the system to the input 1, 0, 0, …
+    """K = (C B̄ + D, C Ā B̄, C Ā² B̄, …), (length,): the answer to the input 1, 0, 0, …
 
     Source: S4, equation 5; Mamba, equation 3a.
     """
@@ -145,14 +152,20 @@ def kernel(A_bar: Tensor, B_bar: Tensor, C: Tensor, length: int, D: float = 0.0)
 
 
 def convolve(u: Tensor, K: Tensor) -> Tensor:
-    """Causal convolution, y_t = Σ_k K_k u_{t-k}: u (..., L), K any length -> y (..., L). L len(K) multiplications."""
+    """Causal convolution, y_t = Σ_k K_k u_{t-k}: u (..., L) -> y (..., L).
+
+    The kernel K may have any length; L len(K) multiplications.
+    """
     _check_kernel(u, K)
-    past = F.pad(u, (len(K) - 1, 0)).unfold(-1, len(K), 1)  # (..., L, len(K)), a view: u_{t-len(K)+1} … u_t
+    past = F.pad(u, (len(K) - 1, 0)).unfold(-1, len(K), 1)  # (..., L, len(K)), a view
     return past @ K.flip(0)
 
 
 def convolve_fft(u: Tensor, K: Tensor) -> Tensor:
-    """`convolve` by the fast Fourier transform, O(L log L); padded with zeros so that the end can't meet the start."""
+    """`convolve` by the fast Fourier transform, O(L log L).
+
+    Padded with zeros, so that the end of the sequence can't meet its start.
+    """
     _check_kernel(u, K)
     L = u.shape[-1]
     n = L + len(K) - 1

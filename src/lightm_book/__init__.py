@@ -6,18 +6,23 @@ counting    counted and not run: the paper's tables, the memory of a training st
 compare     records of runs to verdicts
 bench       the scan and a training step timed beside other software
 reproduce   the paper's experiments, piece by piece
+exercises   what checks the answers in the chapters
+live        widgets that compute while a reader moves them
 builders    notebooks, scorecard and book
 """
 
+import sysconfig
 from pathlib import Path
 
 from lightm.errors import LightMError
 
 # The clone of the repository: the one that this package lies in, or, if it was installed from a wheel (as in Colab),
-# the working folder or, for a chapter, the folder above notebooks/. Without one, the working folder stands in.
+# the working folder or, for a chapter, the folder above notebooks/. Without one, the records that were installed with
+# the package stand in (pyproject.toml, data-files), or else the working folder.
 _PLACES = (Path(__file__).resolve().parents[2], Path.cwd(), Path.cwd().parent)
 _CLONES = [place for place in _PLACES if (place / "_toc.yml").is_file()]
-ROOT = _CLONES[0] if _CLONES else Path.cwd()
+_INSTALLED = Path(sysconfig.get_path("data"), "share", "lightm")
+ROOT = _CLONES[0] if _CLONES else _INSTALLED if _INSTALLED.is_dir() else Path.cwd()
 
 
 def need_clone(command: str) -> None:

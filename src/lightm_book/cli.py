@@ -1,4 +1,4 @@
-"""The command line of the book: lightm-book build | notebooks | bench | reproduce | claims | claim | count."""
+"""The command line of the book: `lightm-book --help` lists its commands."""
 
 import argparse
 import sys
@@ -31,10 +31,29 @@ def _add_notebooks(command: AddCommand) -> None:
         "notebooks",
         _notebooks,
         "run notebooks/src/*.py into notebooks/*.ipynb",
-        "Make the notebooks from their sources, executed. A file is replaced only when every cell ran.",
-        "  lightm-book notebooks\n  lightm-book notebooks --only 01_state_space_models",
+        """\
+Make the notebooks from their sources, executed. A file is replaced only when every cell ran.
+The student's edition has no solutions and is not executed; the instructor's has them in the
+place of the answers, and asserts each. These two go to _build/student and _build/instructor.""",
+        "  lightm-book notebooks\n  lightm-book notebooks --only 01_state_space_models\n"
+        "  lightm-book notebooks --edition student",
     )
+    sub.add_argument("--edition", choices=("reader", "student", "instructor"), default="reader", help="for whom")
     sub.add_argument("--only", metavar="NAME", action="append", default=[], help="this chapter; repeatable")
+
+
+def _add_mark(command: AddCommand) -> None:
+    sub = command(
+        "mark",
+        _mark,
+        "run notebooks with answers and list the points of every exercise",
+        """\
+Run notebooks with a learner's answers and print what each exercise earns: as many points as it
+has stars if the answer is right, none if it is wrong or missing. Open questions are for a person.
+A notebook runs as a program, with your rights: mark what others wrote where it can do no harm.""",
+        "  lightm-book mark 01_state_space_models.ipynb\n  lightm-book mark handed_in/*/02_selective_scan.ipynb",
+    )
+    sub.add_argument("notebook", nargs="+", type=Path, help="a chapter's notebook with answers")
 
 
 def _add_claims(command: AddCommand) -> None:
@@ -46,6 +65,19 @@ def _add_claims(command: AddCommand) -> None:
         "  lightm-book claims\n  lightm-book claims --check",
     )
     sub.add_argument("--check", action="store_true", help="write nothing; fail if the committed page is out of date")
+
+
+def _add_crate(command: AddCommand) -> None:
+    sub = command(
+        "crate",
+        _crate,
+        "describe results/ and the repository for archives",
+        """\
+Write results/ro-crate-metadata.json, a Process Run RO-Crate of all records, and codemeta.json and .zenodo.json.
+To be run whenever a record is added.""",
+        "  lightm-book crate\n  lightm-book crate --check",
+    )
+    sub.add_argument("--check", action="store_true", help="write nothing; fail if a committed file is out of date")
 
 
 def _add_claim(command: AddCommand) -> None:
@@ -70,11 +102,21 @@ def _build(args: argparse.Namespace) -> None:
 
 
 def _notebooks(args: argparse.Namespace) -> None:
-    _builder("lightm-book notebooks", "build_notebooks").build_notebooks(args.only)
+    _builder("lightm-book notebooks", "build_notebooks").build_notebooks(args.only, args.edition)
+
+
+def _mark(args: argparse.Namespace) -> None:
+    mark = _builder("lightm-book mark", "mark").mark
+    for path in args.notebook:
+        print(mark(path))
 
 
 def _claims(args: argparse.Namespace) -> None:
     sys.exit(_builder("lightm-book claims", "scorecard").write_scorecard(args.check))
+
+
+def _crate(args: argparse.Namespace) -> None:
+    sys.exit(_builder("lightm-book crate", "crate").write_crate(args.check))
 
 
 def _builder(command: str, module: str) -> ModuleType:
@@ -102,7 +144,7 @@ LIGHTM_BOOK = Program(
     "lightm-book",
     "What the book of LightM-UNet needs; `make` calls it. bench, reproduce and count also work without its repository.",
     "Each command has its own help, with examples: lightm-book bench --help",
-    (_add_build, _add_notebooks, bench.add, reproduce.add, _add_claims, _add_claim, count.add),
+    (_add_build, _add_notebooks, _add_mark, bench.add, reproduce.add, _add_claims, _add_claim, _add_crate, count.add),
 )
 
 

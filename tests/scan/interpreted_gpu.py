@@ -6,25 +6,18 @@ Chunks are cut to 8 tokens here, so that short sequences have many.
 """
 
 import itertools
-from types import SimpleNamespace
 
 import pytest
 import torch
-import triton.language as tl
 from test_selective_scan import error, inputs, loop64, scan_and_gradients
-from triton.runtime import interpreter
 
 from lightm.errors import LightMError
-from lightm.scan import backends, gpu, gpu_forward, selective_scan
+from lightm.scan import backends, gpu, selective_scan
+from lightm_book.conformance.interpreted import make_interpreter_usable
 
 assert gpu.interpreted(), "set TRITON_INTERPRET=1"
 
-# The interpreter replaces triton.language's functions at every call of every function, which takes most of its time.
-# Replace them once and leave it at that; numpy's arrays of one element are no Python numbers since numpy 2.4.
-interpreter._patch_lang(gpu_forward.outputs.fn)
-interpreter._patch_lang(tl.sum.fn)
-interpreter._patch_lang = lambda function: SimpleNamespace(restore=lambda: None)
-tl.tensor.__index__ = lambda self: int(self.handle.data.squeeze())
+make_interpreter_usable()
 
 
 @pytest.fixture(autouse=True)

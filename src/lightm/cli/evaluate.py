@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from lightm.cli.parser import AddCommand
+from lightm.cpu.cores import share_cores
 from lightm.errors import LightMError
 
 
@@ -66,6 +67,7 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _score_run(args: argparse.Namespace) -> None:
+    share_cores()  # before torch is imported
     from lightm.files import write_json
     from lightm.inference import evaluate_run
     from lightm.training.logs import CaseProgress

@@ -5,6 +5,7 @@ import os
 
 from lightm.cli.data import found
 from lightm.cli.parser import AddCommand
+from lightm.cpu.cores import free_cores
 
 
 def add(command: AddCommand) -> None:
@@ -19,6 +20,8 @@ def add(command: AddCommand) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    free = free_cores()  # before torch's own threads begin to spin
+
     import torch
 
     from lightm.data import list_datasets
@@ -36,7 +39,7 @@ def _run(args: argparse.Namespace) -> None:
     commit = f"commit {git['commit']:.12}{', changed' if git['dirty'] else ''}" if git["commit"] else git["why"]
     print(f"lightm {installed.pop('lightm')} ({commit})")
     print(", ".join(f"{name} {number}" for name, number in installed.items()))
-    threads = f"{here['cores']} cores, {here['threads']} threads"
+    threads = f"{here['cores']} cores, {free} free now, {here['threads']} threads"
     print(f"{here['cpu']}, {threads}; GPU: {here['gpu'] or 'none'}; {here['system']}")
 
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")

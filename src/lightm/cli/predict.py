@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from lightm.cli.parser import AddCommand
+from lightm.cpu.cores import share_cores
 
 
 def add(command: AddCommand) -> None:
@@ -41,6 +42,7 @@ trained on patches always does so.""",
 
 
 def _run(args: argparse.Namespace) -> None:
+    share_cores()  # before torch is imported
     from tqdm import tqdm
 
     from lightm.inference import predict

@@ -1,11 +1,13 @@
 """lightm train: train the network of a recipe."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 
 from lightm.cli.parser import AddCommand
+from lightm.cpu.cores import share_cores
 from lightm.errors import LightMError
 
 
@@ -73,11 +75,7 @@ def _train(args: argparse.Namespace) -> None:
     import logging
     from dataclasses import replace
 
-    from lightm.data.check.named import check_before_training, said_before_training
     from lightm.training.config import load_config
-    from lightm.training.record import format_scores
-    from lightm.training.shrink import SIZE, shrink
-    from lightm.training.trainer import Trainer
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     first = os.environ.get("RANK", "0") == "0"  # of several processes one reports
@@ -85,13 +83,21 @@ def _train(args: argparse.Namespace) -> None:
     if args.resume and args.start:
         raise LightMError("--resume goes on with the weights of its own run; leave out --from.")
     config = load_config(args.recipe, args.settings)
+    name = f"{config.name}-rehearsal" if args.rehearse else config.name
+    out = args.out or Path("runs") / name
+    share_cores(earlier=_threads_of(out) if args.resume else None)  # before torch is imported
+
+    from lightm.data.check.named import check_before_training, said_before_training
+    from lightm.training.record import format_scores
+    from lightm.training.shrink import SIZE, shrink
+    from lightm.training.trainer import Trainer
+
     if args.rehearse:
-        config = replace(shrink(config, SIZE[len(config.data.size)]), name=f"{config.name}-rehearsal")
+        config = replace(shrink(config, SIZE[len(config.data.size)]), name=name)
     report = check_before_training(config.data.name, config.data.root, config.data.options)
     size = config.data.size if config.data.sampling == "whole" else ()
     for line in said_before_training(report, size) if report else ():
         print(f"lightm: {line}", file=sys.stderr)
-    out = args.out or Path("runs") / config.name
     trainer = Trainer(config, out, resume=args.resume, start_from=args.start)
     log = logging.getLogger("lightm")
     if trainer.data.dataset.synthetic:
@@ -106,3 +112,12 @@ def _train(args: argparse.Namespace) -> None:
     for part, title in (("test", "test"), ("test_native", "test at native size")):
         if part in record:
             print(format_scores(title, record[part]))
+
+
+def _threads_of(run: Path) -> int | None:
+    """With how many threads a run was trained last; None where that can't be read, which is said later."""
+    try:
+        state = json.loads((run / "last" / "state.json").read_text(encoding="utf-8"))
+        return int(state["position"]["sessions"][-1]["threads"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None

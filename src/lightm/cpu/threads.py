@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 
 import torch
+
+_here = local()
 
 Task = Callable[[], None]
 _Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -23,7 +25,7 @@ _forked = False
 
 
 def run(tasks: list[Task]) -> None:
-    """Calls every task, at most `torch.get_num_threads()` at a time; the first exception is raised at the end."""
+    """Calls every task, as many at a time as torch has threads and cores; the first exception is raised at the end."""
     threads = min(torch.get_num_threads(), len(tasks))
     if threads <= 1:
         for task in tasks:
@@ -32,11 +34,14 @@ def run(tasks: list[Task]) -> None:
     queue, lock, errors = iter(tasks), Lock(), []
 
     def work(_=None) -> None:
+        _here.inside = True
         try:
             while (task := _next(queue, lock)) is not None:
                 task()
         except BaseException as error:  # must not leave a thread that is not Python's
             errors.append(error)
+        finally:
+            _here.inside = False
 
     parallel = None if _forked else _openmp()
     if parallel is not None:
@@ -48,6 +53,11 @@ def run(tasks: list[Task]) -> None:
             future.result()
     if errors:
         raise errors[0]
+
+
+def inside() -> bool:
+    """Whether this thread is running a task of `run`, where a second division of the work would gain nothing."""
+    return getattr(_here, "inside", False)
 
 
 def _next(queue: Iterator[Task], lock: Lock) -> Task | None:

@@ -14,11 +14,16 @@ e), which PyTorch computes faster than exp.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightm.cpu import threads
+from lightm.cpu.cores import processors
 from lightm.cpu.memory import new_empty
 from lightm.scan.inputs import ScanInputs
 
@@ -46,6 +51,54 @@ def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[
 
 def forward(inputs: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
     """y (B, L, D), last state (B, D, N), what `states_shape` describes or an empty tensor. Inputs are of one dtype."""
+    parts = _on_all_cores(lambda part: _forward(inputs.channels(part), keep_states), inputs.u)
+    if len(parts) == 1:
+        return parts[0]
+    y, last_state, states = zip(*parts, strict=True)
+    return torch.cat(y, 2), torch.cat(last_state, 1), torch.cat(states, -1)
+
+
+def backward(
+    grad_y: Tensor, grad_last_state: Tensor | None, inputs: ScanInputs, states: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Gradients of u, delta, A, B, C, D, z, delta_bias (None where the input is None), in the layout of `forward`."""
+
+    def gradients(part: slice) -> tuple[Tensor | None, ...]:
+        last = None if grad_last_state is None else grad_last_state[:, part]
+        return _backward(grad_y[..., part], last, inputs.channels(part), states[..., part])
+
+    parts = _on_all_cores(gradients, inputs.u)
+    if len(parts) == 1:
+        return parts[0]
+    u, delta, A, B, C, *others = zip(*parts, strict=True)
+    others = (None if x[0] is None else torch.cat(x, -1) for x in others)  # D, z, delta_bias
+    return torch.cat(u, 2), torch.cat(delta, 2), torch.cat(A), sum(B[1:], B[0]), sum(C[1:], C[0]), *others
+
+
+def _on_all_cores(work: Callable[[slice], Any], u: Tensor) -> list[Any]:
+    """What `work` returns for each part of the channels; on a CPU a core computes a part from beginning to end.
+
+    The loops over tokens are thousands of small operations. If torch cut every one of them for all cores, the cores
+    would have to meet after each, and where other programs keep a core busy, all would wait for it each time.
+    """
+    channels = u.shape[2]
+    count = min(max(2, processors()), channels // 16) if u.device.type == "cpu" else 1
+    if count <= 1 or threads.inside():
+        return [work(slice(None))]
+    cuts = [channels * i // count for i in range(count + 1)]
+    results: list[Any] = [None] * count
+    inference = torch.is_inference_mode_enabled()
+
+    def task(i: int) -> None:
+        with torch.inference_mode(inference), torch.no_grad():  # a matter of each thread
+            results[i] = work(slice(cuts[i], cuts[i + 1]))
+
+    threads.run([partial(task, i) for i in range(count)])
+    return results
+
+
+def _forward(inputs: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """`forward` of some channels."""
     u, delta, A, B, C, D, z, delta_bias, delta_softplus = inputs
     batch, L, channels = u.shape
     K = chunk_length(L)
@@ -74,10 +127,10 @@ def forward(inputs: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tens
     return y, last_state.mT.contiguous(), states
 
 
-def backward(
+def _backward(
     grad_y: Tensor, grad_last_state: Tensor | None, inputs: ScanInputs, states: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of u, delta, A, B, C, D, z, delta_bias (None where the input is None), in the layout of `forward`.
+    """`backward` of some channels.
 
     With g_t = dLoss/dh_t the recurrence runs backwards, g_t = dy_t C_t + a_{t+1} g_{t+1}, a_t = exp(delta_t A), and
         dC_t = sum_d dy_t h_t    dB_t = sum_d g_t delta_t u_t    d(delta_t u_t) = sum_n g_t B_t

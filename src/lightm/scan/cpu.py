@@ -9,7 +9,6 @@ which they are summed (dB, dC), depends on the number of processors that the pro
 """
 
 import math
-import os
 from functools import partial
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from lightm.cpu import threads
 from lightm.cpu.arrays import flat, rows, why_not_compiled
+from lightm.cpu.cores import processors
 from lightm.cpu.memory import new_empty
 from lightm.cpu.vectors import lanes_of
 from lightm.scan.cpu_backward import backward_task
@@ -39,11 +39,6 @@ def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[
     padded_channels = (channels + MOST_LANES - 1) // MOST_LANES * MOST_LANES
     padded_states = (d_state + TILE - 1) // TILE * TILE
     return (batch, (length + KEPT - 1) // KEPT, padded_channels * padded_states)
-
-
-def _processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Problem:
@@ -67,7 +62,7 @@ class _Problem:
         self.use_softplus, self.gated = delta_softplus, z is not None
 
         # As many tasks for a batch item as give every processor one, but at least so many that none is too large.
-        tasks_an_item = 1 if self.batch % _processors() == 0 else -(-_processors() // self.batch)
+        tasks_an_item = 1 if self.batch % processors() == 0 else -(-processors() // self.batch)
         self.splits = min(self.blocks, max(tasks_an_item, -(-self.blocks // MOST_BLOCKS)))
         self.tasks = [
             (i, self.blocks * s // self.splits, self.blocks * (s + 1) // self.splits)

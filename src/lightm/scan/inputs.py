@@ -35,6 +35,12 @@ class ScanInputs(NamedTuple):
         """The function of each tensor that is there."""
         return ScanInputs(*(None if x is None else function(x) for x in self.tensors), self.delta_softplus)
 
+    def channels(self, part: slice) -> "ScanInputs":
+        """Views of some channels; B and C belong to all of them."""
+        u, delta, A, B, C, D, z, delta_bias, softplus = self
+        D, z, delta_bias = (None if x is None else x[..., part] for x in (D, z, delta_bias))
+        return ScanInputs(u[..., part], delta[..., part], A[part], B, C, D, z, delta_bias, softplus)
+
     def turned(self) -> "ScanInputs":
         """Views with the last two axes exchanged of what has a token axis: (B, L, X) as (B, X, L), and back."""
         return self.map(turn)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,6 +19,8 @@ from lightm.errors import LightMError, suggest
 from lightm.scan import backends, selective_scan
 from lightm.scan.inputs import ScanInputs, turn
 from lightm_book.bench import serial
+from lightm_book.bench.measure import HELPERS
+from lightm_book.conformance import numpy_scan, onnxruntime_scan, wasm
 
 Scan = Callable[[ScanInputs], Tensor]
 
@@ -32,14 +35,12 @@ class Contender:
     layout: str = "tokens"
     version: str = ""
     forward_only: bool = False  # it has no gradient
+    ours: bool = False  # of this repository
+    # Of what runs in another process: puts the inputs there, untimed, and gives the forward pass without transport.
+    prepare: Callable[[ScanInputs], Callable[[], None]] | None = field(default=None, repr=False)
     # Numbers for each token, channel and state, as measured: held at the peak of a forward pass, at that of a forward
     # and a backward pass, and kept from the one to the other.
     holds: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-    @property
-    def ours(self) -> bool:
-        """A backend of lightm."""
-        return self.name.split()[0] == "lightm"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def ours(device: torch.device, names: list[str] | None = None) -> list[Contender
             continue
         label = f"lightm {name}"
         if status.available:
-            found.append(Contender(label, status.reason, _our_scan(name), holds=_OUR_HOLDS.get(name, (0.0, 0.0, 0.0))))
+            holds = _OUR_HOLDS.get(name, (0.0, 0.0, 0.0))
+            found.append(Contender(label, status.reason, _our_scan(name), ours=True, holds=holds))
         else:
             found.append(Absent(label, "a backend of lightm", status.reason))
     return found
@@ -227,6 +229,67 @@ def _serial_c(device: torch.device) -> Contender | Absent:
     return Contender(name, what, serial.scan, forward_only=True)
 
 
+def _numpy(device: torch.device) -> Contender | Absent:
+    """lightm_book.conformance.numpy_scan, the port to start from."""
+    name, what = "numpy", "this book's loop over time in NumPy, timed forward only"
+    if device.type != "cpu":
+        return Absent(name, what, "it needs tensors of the CPU")
+
+    def scan(x):
+        return torch.from_numpy(numpy_scan.scan(**_arrays(x), softplus=x.delta_softplus)[0])
+
+    return Contender(name, what, scan, version=np.__version__, forward_only=True, ours=True)
+
+
+def _onnxruntime(device: torch.device) -> Contender | Absent:
+    """https://onnxruntime.ai, on the nodes that `lightm export --onnx` makes for a scan."""
+    name, what = "onnxruntime", "the scan of our ONNX export: LinearAttention in chunks, forward only"
+    if device.type != "cpu":
+        return Absent(name, what, "it needs tensors of the CPU")
+    if reason := onnxruntime_scan.unavailable():
+        return Absent(name, what, reason)
+
+    @cache
+    def session(names, channels, states, softplus, threads):
+        return onnxruntime_scan.OnnxScan(list(names), channels, states, softplus, threads)
+
+    def scan(x):
+        arrays = _arrays(x)
+        run = session(tuple(arrays), *x.A.shape, x.delta_softplus, torch.get_num_threads())
+        return torch.from_numpy(run(arrays))
+
+    return Contender(name, what, scan, version=_version("onnxruntime"), forward_only=True)
+
+
+def _webassembly(device: torch.device) -> Contender | Absent:
+    """The module of lightm.export, in node: one thread, vectors of four."""
+    name, what = "webassembly", "the scan of the exported page, in node, on one thread, forward only"
+    if device.type != "cpu":
+        return Absent(name, what, "it needs tensors of the CPU")
+    if reason := wasm.unavailable():
+        return Absent(name, what, reason)
+
+    @cache
+    def process():
+        started = wasm.WebAssemblyScan()  # one for all shapes; it ends with this program
+        HELPERS.add(started.pid)
+        return started
+
+    def prepare(x):
+        process().load(_arrays(x), x.delta_softplus)
+        return process().run
+
+    def scan(x):
+        prepare(x)()
+        return torch.from_numpy(process().read()["y"].copy())
+
+    return Contender(name, what, scan, version=wasm.version(), forward_only=True, ours=True, prepare=prepare)
+
+
+def _arrays(x: ScanInputs) -> dict[str, np.ndarray]:
+    return {name: tensor.detach().numpy() for name, tensor in x.named().items()}
+
+
 PEERS = {
     "mamba.py": cache(_mamba_py),
     "associative_scan": cache(_associative),
@@ -235,5 +298,8 @@ PEERS = {
     "mamba_ssm-reference": cache(_mamba_ssm_reference),
     "mamba_ssm": cache(_mamba_ssm),
     "serial-c": cache(_serial_c),
+    "numpy": cache(_numpy),
+    "onnxruntime": cache(_onnxruntime),
+    "webassembly": cache(_webassembly),
 }
 SLOW_TO_PREPARE_ON_A_CPU = ("associative_scan-compiled",)  # compiled anew for every shape; takes part when it is named

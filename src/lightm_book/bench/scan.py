@@ -122,7 +122,8 @@ class _Bench:
                 continue
             if contender.layout not in laid:
                 laid[contender.layout] = laid_out(inputs, contender.layout, self.device)
-            calls[contender.name] = contender_call(contender, laid[contender.layout], backward)
+            prepare = contender.prepare or (lambda inputs, c=contender: contender_call(c, inputs, backward))
+            calls[contender.name] = prepare(laid[contender.layout])
         where = f"{shape}, {'forward + backward' if backward else 'forward'}"
 
         def on_call(name: str, seconds: float) -> None:
@@ -137,7 +138,7 @@ class _Bench:
             self.pace[name, backward] = (timed["median_s"] / shape.states, shape)
             results[name] = timed
         if self.memory:
-            for name in calls:
+            for name in (c.name for c in contenders if c.name in calls and not c.prepare):
                 results[name]["memory_bytes"] = self._memory(name, shape, backward, calls[name])
         return results
 

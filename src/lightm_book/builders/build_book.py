@@ -27,8 +27,16 @@ import yaml
 
 from lightm.training.record import list_records
 from lightm_book import ROOT
-from lightm_book.builders.build_facts import CURVES, facts, headline
-from lightm_book.builders.build_notebooks import ENVIRONMENT, NOTEBOOKS, quiet_stderr, strip_ansi
+from lightm_book.builders.build_facts import CURVES, facts, headline, record_facts
+from lightm_book.builders.build_notebooks import (
+    ENVIRONMENT,
+    NOTEBOOKS,
+    SOURCES,
+    merge_streams,
+    quiet_stderr,
+    read_source,
+    strip_ansi,
+)
 
 BUILD = ROOT / "_build"
 RECIPE = "smoke"
@@ -187,10 +195,16 @@ def execute(name: str, package: str) -> str | None:
     return None
 
 
-def for_the_page(notebook: nbformat.NotebookNode) -> str:
-    """The notebook as the page shows it: no trace of papermill, and links to the book's own pages of the source."""
+def for_the_page(notebook: nbformat.NotebookNode, source: nbformat.NotebookNode | None = None) -> str:
+    """The notebook as the page shows it: no trace of papermill, and links to the book's own pages of the source.
+
+    source: the chapter's source; the page takes its Markdown, in MyST, where the notebook has plain Markdown.
+    """
     notebook.metadata.pop("papermill", None)
+    merge_streams(notebook)
+    myst = {cell.id: cell.source for cell in source.cells if cell.cell_type == "markdown"} if source else {}
     for cell in notebook.cells:
+        cell.source = myst.get(cell.id, cell.source)
         for extra in ("papermill", "execution"):
             cell.metadata.pop(extra, None)
         if "injected-parameters" in cell.metadata.get("tags", []):
@@ -217,12 +231,15 @@ def stage(folder: Path, names: list[str], committed: bool) -> None:
     for name in names:
         notebook = nbformat.read((NOTEBOOKS if committed else EXECUTED) / f"{name}.ipynb", as_version=4)
         durations[name] = notebook.metadata.get("papermill", {}).get("duration")
-        pages[f"notebooks/{name}.ipynb"] = for_the_page(notebook).encode()
+        pages[f"notebooks/{name}.ipynb"] = for_the_page(notebook, read_source(SOURCES / f"{name}.py")).encode()
     text = "This copy was built from the committed notebooks without running them: nothing was measured.\n"
     if not committed:
         text = facts(durations, RUN)
         pages[f"book/{CURVES}"] = (RUN / CURVES).read_bytes()
-    found = headline(list_records(ROOT / "results" / "runs"))
+    records = list_records(ROOT / "results" / "runs")
+    found, rates = headline(records), len(list((ROOT / "results" / "rates").glob("*.json")))
+    counted = record_facts(records, rates).encode()
+    pages["book/checklist.md"] = pages["book/checklist.md"].replace(b"% facts of the records\n", counted)
     pages["book/this_build.md"] = pages["book/this_build.md"].replace(b"% facts of the build\n", text.encode())
     pages["book/intro.md"] = pages["book/intro.md"].replace(b"% headline\n", found.encode())
     for path in [p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).as_posix() not in pages]:
@@ -257,6 +274,12 @@ def build_pages(folder: Path, out: Path, log: Path) -> None:
         )
 
 
+def offer(html: Path, names: list[str]) -> None:
+    """A page's download button gives the notebook in plain Markdown, as it is committed."""
+    for name in names:
+        shutil.copyfile(NOTEBOOKS / f"{name}.ipynb", html / "_sources" / "notebooks" / f"{name}.ipynb")
+
+
 def build_book(committed: bool = False) -> int:
     """Build it, or, from the committed outputs, a copy to look at; returns the exit code."""
     BUILD.mkdir(exist_ok=True)
@@ -271,6 +294,7 @@ def build_book(committed: bool = False) -> int:
         after = {
             "lay out the pages": partial(stage, folder, names, committed),
             "build the pages": partial(build_pages, folder, out, BUILD / "jupyter-book.log"),
+            "lay out the downloads": partial(offer, out / "_build" / "html", names),
         }
         progress = Progress({**before, **notebooks, **after})
         for name in before:

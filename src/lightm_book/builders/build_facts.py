@@ -1,6 +1,7 @@
 """Markdown with the numbers that pages quote: nothing in it is typed by hand.
 
-headline: book/intro.md, from the records under results/.   facts: book/this_build.md, from what the build measured.
+headline: book/intro.md, from the records under results/.   record_facts: book/checklist.md, from the same.
+facts: book/this_build.md, from what the build measured.
 """
 
 import json
@@ -39,6 +40,30 @@ def result_sentence(records: dict[str, dict]) -> str:
         f"({record['model']['params']:,} parameters) finds the lungs in {test['cases']} radiographs that it never saw "
         f"with a mean DSC of **{test['dsc']['mean']:.3f}**."
     )
+
+
+def record_facts(records: dict[str, dict], rates: int) -> str:
+    """The table of book/checklist.md: how many runs, seeds, hours, machines, and what stands in for what is missing."""
+    runs = list(records.values())
+    hardware = [run["environment"]["hardware"] for run in runs]
+    cases = {run["data"]["name"]: sum(run["data"]["cases"].values()) for run in runs}
+    seeds = {}
+    for run in runs:
+        model = run["config"]["model"]
+        key = run["data"]["name"], str(run["config"]["data"]["size"]), model["name"], str(model["options"])
+        seeds.setdefault(key, set()).add(run["seed"])
+    commits = [run["environment"]["git"] for run in runs]
+    rows = [
+        ("training runs with test scores", len(runs)),
+        ("runs that chose a learning rate, scored on validation cases", rates),
+        ("networks and variants", len({key[2:] for key in seeds})),
+        ("of which with three seeds or more on one set", len({k[2:] for k, s in seeds.items() if len(s) >= 3})),
+        ("hours of training", f"{sum(run['cost']['wall_seconds'] for run in runs) / 3600:.1f}"),
+        ("cases", "; ".join(f"{name}: {n}" for name, n in sorted(cases.items()))),
+        ("machines", "; ".join(sorted({h["gpu"] or f"{h['cpu']}, no GPU" for h in hardware}))),
+        ("runs of a clean commit", f"{sum(bool(c['commit']) and not c['dirty'] for c in commits)} of {len(runs)}"),
+    ]
+    return markdown_table(("what", "recorded"), rows, ":--") + "\n"
 
 
 def facts(durations: dict[str, float], run: Path) -> str:

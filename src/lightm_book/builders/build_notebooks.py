@@ -1,5 +1,7 @@
 """Make the notebooks from their sources: notebooks/src/NAME.py (percent format) -> notebooks/NAME.ipynb, executed.
 
+The other editions of the same source (editions.py) go to _build/student and _build/instructor.
+
 The result is a function of the source and the package: run twice, it is the same file, byte for byte. Cell ids come
 from the cells' text; no times, no Python version and no path of this machine are kept. A file is replaced only when
 every cell ran. On the command line: `lightm-book notebooks`, `make notebooks`.
@@ -16,37 +18,57 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-import yaml
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from lightm.errors import LightMError, suggest
 from lightm_book import ROOT
+from lightm_book.builders.editions import edition
+from lightm_book.builders.plain_markdown import SOURCES, repository
 
-SOURCES, NOTEBOOKS = ROOT / "notebooks" / "src", ROOT / "notebooks"
+NOTEBOOKS = ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 TIMEOUT = 600  # seconds a cell
 # One environment for everyone who builds: no debugger chatter, one order of sets; and threads that wait asleep, because
 # on two cores that something else uses too, threads that spin while they wait make everything several times slower.
 ENVIRONMENT = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "passive"}
-COLAB = """# Colab starts without lightm: clone it, for its recipes and records too. Elsewhere this does nothing.
+ENVIRONMENT |= {"LIGHTM_STATIC": "1"}  # live figures give their frames: the page has no kernel
+# Packages that are there already stay as they are: Colab's PyTorch is built for its GPU, and what the kernel has
+# loaded can't be replaced. All others come in the versions that the book was tested with.
+FIRST_CELL = """# Colab and a notebook on its own lack lightm: this installs it. Elsewhere it does nothing.
+# LIGHTM_REPOSITORY in the environment names another address or a local clone.
+import importlib.metadata
 import importlib.util
+import os
+import re
+import subprocess
+from pathlib import Path
 
 if importlib.util.find_spec("lightm") is None:
-    !git clone --quiet --depth 1 {url} lightm
-    %cd lightm/notebooks
-    %pip install --quiet "..[baselines,count]"
+    address = os.environ.get("LIGHTM_REPOSITORY", "{url}")
+    clone = Path("lightm-repository")
+    command = ["git", "clone", "--quiet", "--depth", "1", address, str(clone)]
+    if not clone.exists() and subprocess.run(command).returncode:
+        raise SystemExit(
+            f"{{address}} can't be reached: set LIGHTM_REPOSITORY to another address of "
+            "lightm's repository, or to a folder that holds a clone of it."
+        )
+    there = {{d.name.lower() for d in importlib.metadata.distributions()}}
+    pins = (clone / "requirements/constraints.txt").read_text().splitlines()
+    pins = [p for p in pins if re.split("[=; ]", p)[0].lower() not in there]
+    (clone / "pins.txt").write_text("\\n".join(pins))
+    %pip install --quiet -c {{clone}}/pins.txt "{{clone}}[baselines,count]" ipywidgets
+    %cd {{clone}}/notebooks
 """
 
 
 def read_source(path: Path) -> nbformat.NotebookNode:
-    """The notebook of a percent source, not executed: stable cell ids, a hidden first cell for Colab, no metadata."""
+    """The notebook of a percent source, not executed, in MyST: stable cell ids, a hidden first cell, no metadata."""
     notebook = jupytext.read(path, fmt="py:percent")
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    url = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
-    colab = nbformat.v4.new_code_cell(COLAB.format(url=url).strip(), metadata={"tags": ["remove-cell"]})
-    notebook.cells.insert(0, colab)
+    first = FIRST_CELL.format(url=repository()).strip()
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(first, metadata={"tags": ["remove-cell"]}))
     seen: set[str] = set()
     for cell in notebook.cells:
         cell.metadata.pop("lines_to_next_cell", None)  # a note of jupytext to itself
@@ -132,17 +154,23 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> bool:
     return True
 
 
-def build_notebooks(only: Sequence[str] = ()) -> None:
-    """Make these chapters, or all; LightMError for a name that is none."""
+def build_notebooks(only: Sequence[str] = (), kind: str = "reader") -> None:
+    """Make these chapters, or all, in one of `editions.EDITIONS`; LightMError for a name that is none.
+
+    The reader's go to notebooks/, the others to _build/student and _build/instructor. The student's isn't executed.
+    """
     names = [path.stem for path in sorted(SOURCES.glob("*.py"))]
     for name in only:
         if name not in names:
             raise LightMError(f"There is no notebooks/src/{name}.py. {suggest(name, names)}")
-    os.environ |= ENVIRONMENT
+    os.environ |= ENVIRONMENT | {"LIGHTM_MARK": "1" if kind == "instructor" else "0"}
+    folder = NOTEBOOKS if kind == "reader" else ROOT / "_build" / kind
+    folder.mkdir(parents=True, exist_ok=True)
     for step, name in enumerate(only or names, 1):
         print(f"[{step}/{len(only or names)}] {name} ...", end=" ", flush=True)
         start = time.monotonic()
-        notebook = read_source(SOURCES / f"{name}.py")
-        execute(notebook, name)
-        changed = write(notebook, NOTEBOOKS / f"{name}.ipynb")
+        notebook = edition(read_source(SOURCES / f"{name}.py"), name, kind)
+        if kind != "student":
+            execute(notebook, name)
+        changed = write(notebook, folder / f"{name}.ipynb")
         print(f"{'written' if changed else 'unchanged'}, {time.monotonic() - start:.1f} s", flush=True)

@@ -123,7 +123,7 @@ def _both_networks(evidence: Evidence, findings: dict[str, Finding]) -> str:
         return ""
     cells = [c for c in CLAIMS.values() if c.check == "printed_by_thop" and c.arguments["row"] == OURS]
     fit = sum(findings[claim.id].verdict is Verdict.CONVENTION for claim in cells)
-    written = "".join(f"- {said.date}, in [{said.where}]({said.url}): “{said.text}”\n" for said in HISTORY)
+    written = "".join(f"{said.line()}\n" for said in HISTORY)
     ratios, lower = [], []
     for number in (1, 2):
         dims = TABLES[number].dims

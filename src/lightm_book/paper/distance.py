@@ -16,6 +16,8 @@ from lightm_book.paper.tables import TABLES
 
 Record = Mapping[str, Any]
 
+PAPER_LOSS = "dice-ce"  # what recipes call cross entropy and Dice in equal parts
+
 
 def iterations(record: Record) -> int:
     """Optimiser steps of a run, to its end."""
@@ -75,9 +77,9 @@ def _differences(record: Record, config: Mapping[str, Any], dims: int) -> Iterat
         yield f"schedule with power {optim['power']:g}, not {name} with {power:g} (the power: their trainer)"
     if optim["warmup"]:
         yield f"{optim['warmup']} iterations of warm-up, which neither the text nor their trainer has"
-    # The package trains with cross entropy and Dice and knows no other loss: a record that names one is not its own.
+    # Older records don't name their loss: the package knew no other than cross entropy and Dice.
     for table in (record, train, optim):
-        if "loss" in table:
+        if table.get("loss", PAPER_LOSS) != PAPER_LOSS:
             yield f"loss {table['loss']}, not {setting('loss', dims).value}"
     if not data["augment"]:
         yield "no augmentation (their trainer has nnU-Net's)"

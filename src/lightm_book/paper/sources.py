@@ -105,6 +105,18 @@ class Quotation:
     url: str
     text: str
 
+    def line(self) -> str:
+        """Date, place with its link, and the words, as a line of a Markdown list."""
+        return f"- {self.date}, in [{self.where}]({self.url}): “{self.text}”"
+
+
+# What they counted with.
+COUNTED_WITH = Quotation(
+    "2024-03-29",
+    "a thread on how the FLOPs were counted, the repository's owner",
+    f"{REPOSITORY}/issues/9",
+    "We use the thop library to compute the FLOPs of the model. Yes, we only calculate the FLOPs for the forward pass.",
+)
 
 # What they say of the first upload, whose counts the tables print. The thread was read in a stored copy of it.
 HISTORY: tuple[Quotation, ...] = (

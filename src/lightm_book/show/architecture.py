@@ -11,11 +11,11 @@ from matplotlib.patches import FancyBboxPatch
 
 from lightm.counting import count
 from lightm.models.unet import LightMUNet
-from lightm_book.show.figures import COLORS
+from lightm_book.show.figures import COLORS, INK
 from lightm_book.show.stages import stage_outputs, stage_paths
 
 WIDTH, HEIGHT, ROW, STEP = 1.7, 0.84, 1.08, 0.42  # inches: a box, from level to level down, and inwards
-MAMBA, CONVOLUTION, OUTSIDE = COLORS[0], COLORS[2], "#666666"
+MAMBA, CONVOLUTION, OUTSIDE = COLORS[0], COLORS[2], INK
 
 
 def draw_architecture(model: LightMUNet, size: tuple[int, ...]) -> Figure:
@@ -72,7 +72,7 @@ def box(ax: Axes, centre: tuple[float, float], color: str, title: str, lines: li
     """A box around `centre`: a title and three lines, the second of them (the shape) in bold."""
     x, y = centre
     corner = (x - WIDTH / 2, y - HEIGHT / 2)
-    ax.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, "round,pad=0,rounding_size=0.08", fc="white", ec=color, lw=2))
+    ax.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, "round,pad=0,rounding_size=0.08", fc="none", ec=color, lw=2))
     ax.text(x, y + 0.28, title, ha="center", va="center", fontsize=10, color=color, weight="bold")
     for line, dy, size in zip(lines, (0.1, -0.09, -0.28), (8, 9, 8), strict=True):
         ax.text(x, y + dy, line, ha="center", va="center", fontsize=size, weight="bold" if size == 9 else "normal")
@@ -86,5 +86,5 @@ def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], dashed
     else:
         down = y1 < y0
         ends = (x0, y0 - HEIGHT / 2 if down else y0 + HEIGHT / 2), (x1, y1 + HEIGHT / 2 if down else y1 - HEIGHT / 2)
-    style = {"arrowstyle": "-|>", "color": "black", "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
+    style = {"arrowstyle": "-|>", "color": INK, "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
     ax.annotate("", xy=ends[1], xytext=ends[0], arrowprops=style | ({"linestyle": (0, (4, 3))} if dashed else {}))

@@ -60,16 +60,20 @@ def injected_parameters() -> set[str]:
 
 
 class Source:
-    """A piece of the package's source, shown highlighted by Jupyter and by the book, as plain text elsewhere."""
+    """A piece of the package's source, shown highlighted by Jupyter and by the book, as plain text elsewhere.
 
-    def __init__(self, code: str, file: str):
-        self.code, self.file = code, file
+    has_page: the book has a page of this file, so its name may be a link.
+    """
+
+    def __init__(self, code: str, file: str, language: str = "python", has_page: bool = True):
+        self.code, self.file, self.language, self.has_page = code, file, language, has_page
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         # Markdown, not HTML: Jupyter and the book each highlight it in their own theme, light or dark. The link leads
         # from a notebook to the file; the book's build turns it into a link to its own page of that module.
+        name = f"[`{self.file}`](../src/{self.file})" if self.has_page else f"`{self.file}`"
         return {
-            "text/markdown": f"[`{self.file}`](../src/{self.file})\n\n```python\n{self.code}\n```",
+            "text/markdown": f"{name}\n\n```{self.language}\n{self.code}\n```",
             "text/plain": f"# {self.file}\n{self.code}",
         }
 
@@ -104,10 +108,30 @@ def show_source(obj: Callable | type | ModuleType, start: str | None = None, end
     if package is None:
         raise LightMError(f"show_source({obj!r}): not a part of lightm; give a function, class or module of it.")
     lines = fold_docstrings(textwrap.dedent(code)).splitlines()
+    return Source(cut(lines, start, end, obj), path.relative_to(package.parent).as_posix())
+
+
+LANGUAGES = {".py": "python", ".c": "c", ".h": "c", ".js": "javascript", ".json": "json"}
+
+
+def show_file(path: Path, start: str | None = None, end: str | None = None) -> Source:
+    """The same for a file of the package that is not imported: a C source, a script, kernels for a GPU.
+
+    Raises:
+        LightMError: it is not the package's, of no known language, or no line contains `start` or `end`.
+    """
+    package = next((folder for folder in PACKAGES if path.is_relative_to(folder)), None)
+    if package is None or path.suffix not in LANGUAGES or not path.is_file():
+        raise LightMError(f"show_file({path.name}): give a file of lightm that ends in {', '.join(LANGUAGES)}.")
+    shown = cut(path.read_text("utf-8").splitlines(), start, end, path.name)
+    return Source(shown, path.relative_to(package.parent).as_posix(), LANGUAGES[path.suffix], has_page=False)
+
+
+def cut(lines: list[str], start: str | None, end: str | None, obj: object) -> str:
+    """The lines from the first that contains `start` to the next that contains `end`, without common indentation."""
     first = 0 if start is None else find_line(lines, start, 0, obj)
     last = len(lines) - 1 if end is None else find_line(lines, end, first, obj)
-    shown = textwrap.dedent("\n".join(lines[first : last + 1])).strip("\n")
-    return Source(shown, path.relative_to(package.parent).as_posix())
+    return textwrap.dedent("\n".join(lines[first : last + 1])).strip("\n")
 
 
 def find_line(lines: list[str], text: str, first: int, obj: object) -> int:
@@ -115,7 +139,7 @@ def find_line(lines: list[str], text: str, first: int, obj: object) -> int:
         if text in lines[number]:
             return number
     name = getattr(obj, "__qualname__", getattr(obj, "__name__", obj))
-    raise LightMError(f"show_source({name}): no line contains {text!r}; give a piece of text that is in the source.")
+    raise LightMError(f"show_source of {name}: no line contains {text!r}; give a piece of text that is in the source.")
 
 
 def fold_docstrings(code: str) -> str:

@@ -56,10 +56,14 @@ def steps(
     return trace.lines
 
 
-def diff(a: Sequence[str], b: Sequence[str], names: tuple[str, str]) -> str:
-    """The unified diff of two lists of steps, all steps shown: "-" only in the first, "+" only in the second."""
-    lines = difflib.unified_diff(a, b, *names, n=len(a) + len(b), lineterm="")
-    return "\n".join(line for line in lines if not line.startswith("@@"))
+def diff(a: Sequence[str], b: Sequence[str], names: tuple[str, str], around: int | None = None) -> str:
+    """The unified diff of two lists of steps: "-" only in the first, "+" only in the second.
+
+    around: how many equal steps are shown beside a difference, with "…" for those left out; None: all of them.
+    """
+    lines = difflib.unified_diff(a, b, *names, n=len(a) + len(b) if around is None else around, lineterm="")
+    shown = (" …" if line.startswith("@@") else line for line in lines)
+    return "\n".join(line for line in shown if around is not None or line != " …")
 
 
 class _Trace(TorchFunctionMode):

@@ -14,7 +14,7 @@ from lightm.models import build_model
 from lightm.scan import selective_scan
 from lightm.scan.inputs import turn
 from lightm_book import ROOT
-from lightm_book.bench import bench_scan, bench_step, peers, serial
+from lightm_book.bench import bench_scan, bench_step, measure, peers, serial
 from lightm_book.bench.inputs import Shape, random_inputs
 from lightm_book.bench.machine import Machine
 from lightm_book.bench.measure import alternate
@@ -26,6 +26,7 @@ from lightm_book.bench.scan import contender_call, laid_out, relative_errors
 from lightm_book.bench.swap import as_ours, replaced_scan, scans_of
 from lightm_book.bench.tables import bench_table
 from lightm_book.cli import main
+from lightm_book.conformance import wasm
 
 CPU = torch.device("cpu")
 SMALL = Shape(2, 8, 40, 4)
@@ -84,6 +85,20 @@ def test_the_serial_loop_in_c_is_the_scan_whatever_the_threads():
         serial.scan(inputs._replace(u=turn(inputs.u)))
     with pytest.raises(ValueError, match="no gate"):
         serial.scan(inputs._replace(z=inputs.u))
+
+
+@pytest.mark.skipif(bool(wasm.unavailable()), reason=wasm.unavailable())
+def test_what_runs_in_another_process_is_timed_without_transport_and_its_memory_is_not_guessed():
+    found = find("webassembly", CPU)
+    inputs = random_inputs(SMALL)
+    run = found.prepare(inputs)
+    assert run() is None  # the result stays where it is
+    assert torch.allclose(found.scan(inputs), right(inputs), atol=1e-5)
+    assert measure.HELPERS
+    record = bench_scan([SMALL], backends=[], peer_names=["webassembly"], repeats=1, report=quietly)
+    [entry] = record["shapes"][0]["contenders"]
+    assert entry["ours"] and entry["forward"]["median_s"] > 0 and "memory_bytes" not in entry["forward"]
+    assert entry["forward_backward"] is None or "skipped" in entry["forward_backward"]
 
 
 def test_a_wrong_contender_is_named_and_not_timed(another_peer):

@@ -3,10 +3,12 @@
 import re
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 import yaml
 
 from lightm_book import ROOT
+from lightm_book.builders.build_notebooks import strip_ansi
 from lightm_book.show.figures import frames_slider
 
 # What a browser fetches by itself when it shows a page; <a href> is followed by the reader only.
@@ -52,6 +54,25 @@ def test_no_page_loads_anything_from_another_host(book, pages):
         assert not [url for url in wanted if foreign(url)], name
     for sheet in book.glob("_static/**/*.css"):
         assert not [url for url in css_urls(sheet.read_text("utf-8", errors="replace")) if foreign(url)], sheet.name
+
+
+def test_what_cells_print_stands_on_the_pages_as_it_is_in_the_notebooks(chapters):
+    for name, page in chapters.items():
+        notebook = nbformat.read(ROOT / f"{name}.ipynb", as_version=4)
+        shown = [output.get_text().rstrip("\n") for output in page.select(".cell_output .output.stream")]
+        printed = [
+            strip_ansi(output.text).rstrip("\n")
+            for cell in notebook.cells
+            if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", [])
+            for output in cell.outputs
+            if output.output_type == "stream"
+        ]
+        assert shown == printed, name
+
+
+def test_a_file_name_that_looks_like_a_host_is_no_link(chapters):
+    for name, page in chapters.items():
+        assert not page.select('a[href^="http://mamba.py"], a[href^="https://mamba.py"]'), name
 
 
 def css_urls(css: str) -> list[str]:

@@ -51,6 +51,11 @@ FAKED = {
 }
 
 
+@pytest.mark.parametrize("path", ["loss", "config.train.loss"])
+def test_a_record_may_name_the_papers_loss(path):
+    assert not any("loss" in difference for difference in not_as_paper(changed(path, "dice-ce"), 2))
+
+
 @pytest.mark.parametrize("path", FAKED)
 def test_a_record_that_is_called_the_papers_is_refused(path):
     value, reason = FAKED[path]

@@ -105,6 +105,13 @@ def test_the_plan_is_whole_and_in_order():
     assert "paper-lightm-unet-seed0" in names
 
 
+def test_a_first_call_of_nine_minutes_checks_and_times_scan_and_step_and_begins_table_2():
+    first = load_plan("gpu")[:5]
+    assert [piece.name for piece in first[:4]] == ["scan-check", "scan-2d", "scan-3d", "step-2d"]
+    assert sum(piece.minutes for piece in first[:4]) <= 6 < 9  # they can't stop half way; what follows can
+    assert first[4].name == "table2-short-strong-lightm-unet-seed0" and first[4].config.data.size == (512, 512)
+
+
 CHECK = '[[group]]\nname = "scan"\nkind = "check"\nwhy = "a test"\nminutes = 1\n'
 
 

@@ -5,15 +5,19 @@ import numpy as np
 import pytest
 
 from lightm.errors import LightMError
-from lightm_book.show.figures import COLORS, frames_slider, use_style
+from lightm_book.show.figures import COLORS, INK, PAPERS, frames_slider, picture, place_labels, use_style
 
 FRAMES = [np.full((8, 8), value, np.uint8) for value in (0, 128, 255)]
 LABELS = ["one", "two <b>", "three"]
 
 
-def test_slider_shows_the_first_frame_without_javascript():
-    images = re.findall(r"<img [^>]*>", frames_slider(FRAMES, LABELS, "squares")._repr_html_())
-    assert [" hidden" in image for image in images] == [False, True, True]
+def test_without_javascript_the_frames_are_a_strip_to_scroll_and_no_dead_slider_is_shown():
+    html = frames_slider(FRAMES, LABELS, "squares")._repr_html_()
+    images = re.findall(r"<img .*>", html)
+    assert len(images) == 3 and "hidden" not in "".join(images[1:])
+    assert '<div style="overflow-x:auto;white-space:nowrap">' in html
+    assert html.count('<a tabindex="0">') == 3 and "press Tab: one · two &lt;b&gt; · three" in html
+    assert re.search(r'<div style="display:none[^>]*>\s*<input', html)
     assert 'alt="squares (one)"' in images[0] and 'alt="squares (two &lt;b&gt;)"' in images[1]
 
 
@@ -69,3 +73,47 @@ def test_style_colors_differ_in_lightness_too():
     use_style()
     assert [cycle["color"] for cycle in plt.rcParams["axes.prop_cycle"]] == list(COLORS)
     assert abs(lightness(COLORS[0]) - lightness(COLORS[1])) > 10
+
+
+def luminance(color):
+    """Relative luminance of "#rrggbb", https://www.w3.org/TR/WCAG21/#dfn-relative-luminance."""
+    parts = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts)
+    return sum(weight * v for weight, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_figures_are_read_on_a_light_page_and_on_a_dark_one(paper):
+    def contrast(color):
+        darker, lighter = sorted((luminance(color), luminance(paper)))
+        return (lighter + 0.05) / (darker + 0.05)
+
+    assert all(contrast(color) >= 3 for color in COLORS), {c: contrast(c) for c in COLORS}
+    assert contrast(INK) >= 4
+    use_style()
+    assert all(plt.rcParams[f"{what}.facecolor"] == "none" for what in ("figure", "axes", "savefig"))
+    assert all(plt.rcParams[key] == INK for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color"))
+
+
+def test_a_picture_says_in_its_alt_text_what_was_found():
+    figure = plt.figure()
+    html = picture(figure, "one < two").html
+    assert 'alt="one &lt; two"' in html and figure.number not in plt.get_fignums()
+    with pytest.raises(LightMError, match="alt text"):
+        picture(plt.figure(), " ")
+
+
+def test_labels_of_near_points_cover_neither_each_other_nor_a_marker():
+    use_style()
+    fig, ax = plt.subplots()
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    names = ["a long name", "another long name", "the third of them", "and one more"]
+    points = [(name, 0.45 + 0.02 * i, 0.5, 5.0) for i, name in enumerate(names)]
+    place_labels(ax, points)
+    fig.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert [text.get_text() for text in ax.texts] == names
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+    for _, x, y, _ in points:
+        assert not any(box.contains(*ax.transData.transform((x, y))) for box in boxes)
+    plt.close(fig)

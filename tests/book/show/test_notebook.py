@@ -4,7 +4,7 @@ import pytest
 
 from lightm.errors import LightMError
 from lightm_book.show import figures, notebook
-from lightm_book.show.notebook import check_profile, show_source
+from lightm_book.show.notebook import PACKAGES, check_profile, show_file, show_source
 
 SETTINGS = {"smoke": {"epochs": 2}, "paper": {"epochs": 100}}
 
@@ -73,3 +73,19 @@ def test_show_source_is_markdown_for_browsers_and_text_elsewhere():
 def test_show_source_refuses_what_it_cannot_show(obj, options):
     with pytest.raises(LightMError, match="show_source"):
         show_source(obj, **options)
+
+
+def test_show_file_shows_lines_of_a_c_source_without_a_link_that_the_book_does_not_have():
+    scan = PACKAGES[0] / "export" / "runtime" / "scan.c"
+    shown = show_file(scan, "EXPORT void step_size", "}")
+    assert shown.code.startswith("EXPORT void step_size") and shown.code in scan.read_text("utf-8")
+    bundle = shown._repr_mimebundle_()
+    assert bundle["text/markdown"].startswith("`lightm/export/runtime/scan.c`\n\n```c\nEXPORT void step_size")
+
+
+@pytest.mark.parametrize(
+    "path", [PACKAGES[0] / "gone.c", PACKAGES[0] / "py.typed", PACKAGES[0].parents[1] / "Makefile"]
+)
+def test_show_file_refuses_what_it_cannot_show(path):
+    with pytest.raises(LightMError, match="show_file"):
+        show_file(path)

@@ -38,6 +38,13 @@ def test_the_diff_keeps_common_steps_and_marks_the_others():
     assert diff(["a", "b", "d"], ["a", "c", "d"], ("x", "y")).splitlines() == ["--- x", "+++ y", " a", "-b", "+c", " d"]
 
 
+def test_a_diff_may_leave_out_what_is_equal_and_says_where():
+    a, b = list("abcdefgh"), list("abcdXfgh")
+    shown = diff(a, b, ("one", "two"), around=1).splitlines()
+    assert shown == ["--- one", "+++ two", " …", " d", "-e", "+X", " f"]
+    assert len(diff(a, b, ("one", "two")).splitlines()) == 2 + 7 + 2  # all of it otherwise
+
+
 def test_a_module_that_does_nothing_is_an_error():
     with pytest.raises(LightMError, match="Identity"):
         trace(nn.Identity(), (1, 2))
