@@ -64,6 +64,7 @@ class Predictor:
         self.source = Path(source).expanduser()
         self.config: Config
         self.task: Task
+        self.epoch: int | None  # of the weights, where a run folder says it
         if self.source.is_file():
             model, said = _from_weights(self.source)
             if not said.get("config"):
@@ -72,11 +73,11 @@ class Predictor:
                     "version of lightm); give the run folder that it is from."
                 )
             self.config, self.task = config_from_dict(said["config"]), Task(**said["task"])
-            self.weights = self.source
+            self.weights, self.epoch = self.source, None
         else:
             found = load_run(self.source)
             model, self.config, self.task = found.network(), found.config, found.task
-            self.weights = found.checkpoint / "model.safetensors"
+            self.weights, self.epoch = found.checkpoint / "model.safetensors", found.epoch
         self.device = torch.device(device) if device else _default_device()
         self.model = model.to(self.device).eval()
 
