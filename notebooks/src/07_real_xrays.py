@@ -235,7 +235,7 @@ assert record["best"]["val_dsc"] == max(
 # enlarged and held against the mask as it was drawn. The second is the harder question and the more useful answer.
 
 # %%
-show_source(evaluate, start="own = None", end="at_size = ")
+show_source(evaluate, start="at_size = ", end="own.shape")
 
 # %% tags=["hide-input"]
 def described(values):

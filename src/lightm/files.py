@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,27 @@ def whole_file(path: Path) -> Iterator[Path]:
     sync(path.parent)
 
 
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path`, which must be missing or empty; it becomes `path` if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beginning = f".{path.name}{PARTIAL}"
+    for left in path.parent.glob(f"{escape(beginning)}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(prefix=beginning, dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())  # mkdtemp's folders are for their owner only
+        if path.is_dir():
+            path.rmdir()  # it is empty; Windows does not rename over a folder
+        os.rename(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync(path.parent)
+
+
 def write_json(value: Any, path: str | Path) -> None:
     """Readable JSON without NaN, whole or not at all."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
@@ -38,10 +61,16 @@ def write_json(value: Any, path: str | Path) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Remove what was being written into a folder by `whole_file` or as a checkpoint when its process was killed."""
+def clear_partial(folder: Path, age: float = 0.0) -> None:
+    """Remove what `whole_file` was writing into a folder when its process was killed, if it is `age` seconds old."""
     for path in folder.glob(f".*{PARTIAL}*"):
-        path.unlink(missing_ok=True)
+        if path.is_file() and time.time() - path.stat().st_mtime >= age:
+            path.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what was being written into a run folder, checkpoints too, when its process was killed."""
+    clear_partial(folder)
     for path in folder.glob("*.new"):
         shutil.rmtree(path, ignore_errors=True)
 

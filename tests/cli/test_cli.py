@@ -45,7 +45,7 @@ def recipe(tmp_path):
             "'lightm-unet' has no option 'widht'. Did you mean 'width'?",
         ),
         ("train smoke --resume", "There is nothing to resume in runs/smoke; leave out --resume to start there."),
-        ("predict runs/none image.png", "The following arguments are required: OUT."),
+        ("predict runs/none image.png", "The following arguments are required: OUTPUT."),
         ("predict runs/none image.png out.png", "There is no file image.png; correct the path."),
         ("evaluate runs/none", "There is no run folder and no weights file runs/none; correct the path"),
         ("evaluate runs/none --split tset", "invalid choice: 'tset'"),
@@ -81,7 +81,7 @@ def test_without_arguments_it_says_what_there_is(capsys):
     assert stop.value.code == 2 and "lightm train smoke" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["info", "train", "predict", "evaluate", "export", "count", "data"])
+@pytest.mark.parametrize("command", ["info", "plan", "train", "predict", "evaluate", "export", "count", "data"])
 def test_every_command_has_help_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

@@ -311,3 +311,15 @@ def test_no_false_alarm_on_real_data(real_data, name):
     from lightm.data.check.named import check_dataset
 
     assert not check_dataset(name).faults
+
+
+def test_a_gray_picture_saved_in_colour_is_the_same_picture(tmp_path, own_cache):
+    root = pictures(tmp_path / "set")
+    Image.open(root / "images" / "c00.png").convert("RGB").save(root / "images" / "q.png")
+    shutil.copy(root / "masks" / "c00.png", root / "masks" / "q.png")
+    assert ("duplicate", "q") in kinds(check_folder(root))
+
+
+def test_where_cases_are_not_resized_nothing_is_said_of_structures_that_shrink(tmp_path, own_cache):
+    report = check_folder(pictures(tmp_path / "set"))
+    assert said_before_training(report, (8, 8)) and not said_before_training(report, ())

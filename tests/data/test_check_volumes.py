@@ -10,6 +10,8 @@ import pytest
 from faulty import like, volumes
 
 from lightm.data.check import check_folder
+from lightm.data.folder import Folder
+from lightm.errors import LightMError
 
 
 def found(report, severity=None):
@@ -227,7 +229,11 @@ def test_an_ignore_label_is_no_class(tmp_path, own_cache):
     report = check_folder(volumes(tmp_path / "set", description={"labels": labels}))
     assert not report.faults and [c["name"] for c in report.facts["classes"]] == ["background", "organ"]
     report = check_folder(volumes(tmp_path / "other", unsure, description={"labels": labels}))
-    assert {f.kind for f in report.errors} == {"ignore-label"}
+    assert not report.faults and any("Label 2 is one to ignore: 1 label map" in note for note in report.notes)
+    data = Folder(tmp_path / "other")
+    assert (data.classes, data.ignore) == (("background", "organ"), 2) and 2 in data.read("c02").label
+    with pytest.raises(LightMError, match=r"says to ignore label 2, and classes=.* names it"):
+        Folder(tmp_path / "other", classes=["background", "organ", "part"])
 
 
 def test_test_images_that_were_trained_on_are_an_error(tmp_path, own_cache):

@@ -9,7 +9,8 @@ from faulty import pictures
 
 from lightm.data import load_dataset
 from lightm.data.check import check_folder
-from lightm.data.images import read_image
+from lightm.data.folder import Folder
+from lightm.data.images import files_of, read_image
 from lightm.errors import LightMError
 
 sitk = pytest.importorskip("SimpleITK", reason="needs the extra formats")
@@ -152,3 +153,43 @@ def test_without_the_library_the_sentence_names_the_extra(tmp_path, own_cache, v
     with pytest.raises(LightMError, match=r'type `pip install "lightm\[formats\]"`'):
         read_image(root / "images" / "v.nrrd")
     assert any("lightm[formats]" in f.remedy for f in check_folder(root).errors)
+
+
+PAIRS = [(".mhd", ".raw"), (".mhd", ".zraw"), (".nhdr", ".raw"), (".nhdr", ".raw.gz")]
+
+
+@pytest.mark.parametrize(("header", "voxels"), PAIRS)
+def test_a_header_with_its_voxels_beside_is_one_image(tmp_path, volume, own_cache, header, voxels):
+    sitk.WriteImage(volume, str(tmp_path / f"a{header}"), voxels != ".raw")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted([f"a{header}", f"a{voxels}"])
+    sitk.WriteImage(volume, str(tmp_path / "b.mha"))
+    first, second = read_image(tmp_path / f"a{header}"), read_image(tmp_path / "b.mha")
+    assert np.array_equal(first.values, second.values) and np.allclose(first.affine, second.affine)
+    assert files_of(tmp_path / f"a{header}") == [tmp_path / f"a{header}", tmp_path / f"a{voxels}"]
+
+
+@pytest.mark.parametrize("name", ["../secret.raw", "/etc/passwd", "gone.raw", "LIST", "slice%03d.raw 1 9 1"])
+@pytest.mark.parametrize("header", [".mhd", ".nhdr"])
+def test_a_header_that_names_no_file_beside_it_is_refused(tmp_path, volume, header, name):
+    (tmp_path / "in").mkdir()
+    sitk.WriteImage(volume, str(tmp_path / "in" / f"a{header}"))
+    (tmp_path / "secret.raw").write_bytes((tmp_path / "in" / "a.raw").read_bytes())
+    text = (tmp_path / "in" / f"a{header}").read_bytes()
+    (tmp_path / "in" / f"a{header}").write_bytes(text.replace(b"a.raw", name.encode()))
+    with pytest.raises(LightMError, match="names no file of its voxels that lies beside it; put the two files side"):
+        read_image(tmp_path / "in" / f"a{header}")
+
+
+def test_a_cut_voxel_file_is_named_and_another_one_is_another_content(tmp_path, volume, own_cache):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for case in "abc":
+            image = volume + ord(case) if folder == "images" else sitk.Cast(volume > 500 + ord(case), sitk.sitkUInt8)
+            sitk.WriteImage(image, str(tmp_path / folder / f"{case}.mhd"))
+    assert not check_folder(tmp_path).errors  # the raw files are no strangers
+    raw = tmp_path / "images" / "b.raw"
+    before = Folder(tmp_path).fingerprint()
+    raw.write_bytes(raw.read_bytes()[::-1])
+    assert Folder(tmp_path).fingerprint() != before
+    raw.write_bytes(raw.read_bytes()[:-40])
+    assert ("truncated", "b") in {(f.kind, f.case) for f in check_folder(tmp_path).errors}

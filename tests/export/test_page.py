@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from lightm.data.phantoms import PhantomCXR
 from lightm.export import Card, export_html
-from lightm.inference import Predictor
+from lightm.inference import Predictor, predict_file
 
 pytestmark = pytest.mark.browser
 
@@ -63,7 +63,7 @@ def test_the_mask_is_the_one_that_lightm_predict_writes_and_nothing_is_sent(
     status = give(page, radiograph)
     page.run("document.getElementById('save-mask').click()")
     mask = saved(chromium, "thorax-mask.png", page)
-    shares = Predictor(tiny_run[0], device="cpu").predict_file(radiograph, tmp_path / "mask.png")
+    shares = predict_file(Predictor(tiny_run[0], device="cpu"), radiograph, tmp_path / "mask.png")
     expected = np.asarray(Image.open(tmp_path / "mask.png"))
     assert mask.shape == expected.shape == (90, 70)
     assert (mask != expected).mean() <= 1e-4

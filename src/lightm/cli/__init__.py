@@ -6,7 +6,7 @@ function imports what is slow to import itself, so that `lightm --help` answers 
 
 from collections.abc import Sequence
 
-from lightm.cli import check, count, data, evaluate, export, info, nnunet, predict, train
+from lightm.cli import check, count, data, evaluate, export, info, nnunet, plan, predict, train
 from lightm.cli.parser import Program
 
 LIGHTM = Program(
@@ -20,7 +20,7 @@ begin with:
   lightm predict runs/smoke IMAGE OUT     let it segment an image
 
 Each command has its own help, with examples: lightm train --help""",
-    (info.add, check.add, train.add, predict.add, evaluate.add, export.add, count.add, data.add, nnunet.add),
+    (info.add, check.add, plan.add, train.add, predict.add, evaluate.add, export.add, count.add, data.add, nnunet.add),
 )
 
 

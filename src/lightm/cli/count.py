@@ -33,7 +33,8 @@ def _run(args: argparse.Namespace) -> None:
     import torch
 
     from lightm.counting import count
-    from lightm.training.config import config_from_dict, parse_setting
+    from lightm.training.config import config_from_dict
+    from lightm.training.settings import parse_setting
     from lightm.training.task import Task, build_network
 
     size = args.size or [{2: 512, 3: 128}[args.dims]]

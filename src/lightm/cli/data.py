@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.part == "list":
         for info in list_datasets():
             print(f"{info.name:<20} {' '.join(f'{cell:<8}' for cell in found(info))}")
+            if not info.synthetic and info.name != "folder":
+                print(textwrap.fill(info.load().source, 100, initial_indent=" " * 30, subsequent_indent=" " * 30))
         return 0
     if args.part == "fetch":
         print(catalogue.fetch(args.name, args.out, args.archive))

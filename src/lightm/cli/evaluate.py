@@ -80,8 +80,10 @@ def _score_run(args: argparse.Namespace) -> None:
     if args.json:
         write_json(result, args.json)
     print(f"{args.run_folder}: weights of epoch {result['epoch']} on {result['dataset']}")
-    size = " x ".join(map(str, result["scores"]["size"]))
-    print(format_scores(f"{args.split} at {size}", result["scores"]))
+    size = result["scores"]["size"]
+    if size != "native":
+        size = size if isinstance(size, str) else " x ".join(map(str, size))
+        print(format_scores(f"{args.split} at {size}", result["scores"]))
     print(format_scores(f"{args.split} at native size", result["native"]))
 
 

@@ -95,7 +95,8 @@ def _train(args: argparse.Namespace) -> None:
     if args.rehearse:
         config = replace(shrink(config, SIZE[len(config.data.size)]), name=name)
     report = check_before_training(config.data.name, config.data.root, config.data.options)
-    for line in said_before_training(report, config.data.size) if report else ():
+    size = config.data.size if config.data.sampling == "whole" else ()
+    for line in said_before_training(report, size) if report else ():
         print(f"lightm: {line}", file=sys.stderr)
     trainer = Trainer(config, out, resume=args.resume, start_from=args.start)
     log = logging.getLogger("lightm")

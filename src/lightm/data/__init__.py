@@ -49,8 +49,16 @@ _DATASETS = {
             2,
             "montgomery_shenzhen:MontgomeryShenzhen",
         ),
-        DatasetInfo("hippocampus", "260 MR volumes, hippocampus in two parts", False, 3, "folder:Hippocampus"),
-        DatasetInfo("lits", "131 CT volumes, liver and tumours, the paper's 3D data set", False, 3, "folder:LiTS"),
+        DatasetInfo(
+            "hippocampus", "260 MR volumes, hippocampus in two parts (MSD Task04)", False, 3, "folder:Hippocampus"
+        ),
+        DatasetInfo(
+            "lits",
+            "131 CT volumes, liver and tumours, the paper's 3D data set (MSD Task03_Liver)",
+            False,
+            3,
+            "folder:LiTS",
+        ),
         DatasetInfo("folder", "your own images and masks: root=FOLDER", False, None, "folder:Folder"),
     )
 }

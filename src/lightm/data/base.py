@@ -15,7 +15,7 @@ class Case:
     """One image with its label map.
 
     image: float32 (C, *S) in its native units (gray values of a radiograph, Hounsfield units of a CT).
-    label: uint8 (*S), each value an index into the data set's `classes`.
+    label: uint8 (*S), each value an index into the data set's `classes`, or its `ignore`.
     spacing: millimetres between neighbours along each axis of S (1.0 where the file does not say).
 
     A volume's axes run anterior to posterior, right to left, inferior to superior, so `image[0, :, :, k]` is an axial
@@ -35,6 +35,7 @@ class Dataset(ABC):
     synthetic: True for phantoms, drawn by a program and not taken from any patient.
     spatial_dims, in_channels: 2 or 3, and C of every image.
     classes: names of the label values 0, 1, …; background first.
+    ignore: the label value of what nobody knows, left out of loss and scores; None: there is none.
     normalise: the normalisation that suits its intensities (`lightm.data.transforms.preprocess`).
     case_ids: all cases, in a fixed order.
     packed: how exact a packed copy is (`lightm.data.packed`), as a record says it; None for the original files.
@@ -46,6 +47,7 @@ class Dataset(ABC):
     spatial_dims: int
     in_channels: int = 1
     classes: tuple[str, ...]
+    ignore: int | None = None
     normalise: str = "zscore"
     case_ids: tuple[str, ...]
     packed: dict[str, int] | None = None
@@ -102,9 +104,11 @@ class Dataset(ABC):
             )
         if not np.isfinite(case.image).all():
             raise LightMError(f"{where}: the image holds NaN or infinite values; repair the file or remove the case.")
-        if case.label.size and int(case.label.max()) >= len(self.classes):
+        unknown = case.label[case.label >= len(self.classes)]
+        unknown = unknown if self.ignore is None else unknown[unknown != self.ignore]
+        if unknown.size:
             raise LightMError(
-                f"{where}: the label map holds the value {int(case.label.max())}, but the classes are 0 to "
+                f"{where}: the label map holds the value {unknown.max()}, but the classes are 0 to "
                 f"{len(self.classes) - 1} ({', '.join(self.classes)}); name more classes or correct the file."
             )
 

@@ -1,9 +1,13 @@
 """Get each data set into the shape that its reader expects: `lightm data fetch`."""
 
 import json
+import os
 import shutil
 import tarfile
+import time
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pooch
@@ -15,6 +19,7 @@ from lightm.data.images import write_volume
 from lightm.data.montgomery_shenzhen import hash_mask, manifest
 from lightm.data.verify import hash_file
 from lightm.errors import LightMError
+from lightm.files import whole_folder
 
 XRAYS_REPOSITORY = "https://github.com/rochadiego/MultiResUNet-lung-segmentation"
 XRAYS_COMMIT = "234c65ba9f3cd7e4c9f84b476745ff928694470f"
@@ -26,28 +31,101 @@ DECATHLON_MD5 = {
 }
 
 
+class Resuming:
+    """A downloader for `pooch.retrieve` that goes on where the last one stopped, also after a kill: HTTP ranges.
+
+    part: where the bytes lie until all are there. Only then pooch compares their hash and gives the file its name.
+    attempts: how often in a row it goes on without a new byte before LightMError; wait: seconds, doubled each time.
+    """
+
+    def __init__(self, part: Path, attempts: int = 5, wait: float = 1.0):
+        self.part, self.attempts, self.wait = part, attempts, wait
+
+    def __call__(self, url: str, output_file: str, pooch: Any, check_only: bool = False) -> None:
+        import requests  # pooch stands on it
+
+        failures = 0
+        while True:
+            before = self._size()
+            try:
+                self._go_on(url)
+                break
+            except (requests.RequestException, OSError) as error:
+                refused = getattr(getattr(error, "response", None), "status_code", 500) < 500
+                failures = failures + 1 if self._size() <= before else 1
+                if refused or failures >= self.attempts or not isinstance(error, requests.RequestException):
+                    raise LightMError(
+                        f"The download of {url} stopped ({error}); {self._size():,} bytes are here, and the same "
+                        "command goes on from there."
+                    ) from error
+                time.sleep(min(30.0, self.wait * 2**failures))
+        os.replace(self.part, output_file)
+
+    def _size(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _go_on(self, url: str) -> None:
+        import requests
+
+        have = self._size()
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
+            if answer.status_code == 416:  # nothing comes after what is here: it is all, or not of this file
+                if answer.headers.get("Content-Range", "").rpartition("/")[2] == str(have):
+                    return
+                self.part.unlink()
+                raise requests.ConnectionError("the part that was here is no part of that file")
+            answer.raise_for_status()
+            goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            have = have if goes_on else 0  # a server that knows no ranges begins anew
+            left = int(answer.headers.get("Content-Length", 0))
+            if left > (free := shutil.disk_usage(self.part.parent).free):
+                raise OSError(f"{left:,} bytes are to come, and the disk of {self.part.parent} has {free:,} left")
+            bar = tqdm(total=have + left or None, initial=have, unit="B", unit_scale=True, desc=self.part.stem)
+            with self.part.open("ab" if goes_on else "wb") as file, bar:
+                for chunk in answer.iter_content(2**14):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+        if left and self._size() != have + left:
+            raise requests.ConnectionError(f"{self._size():,} of {have + left:,} bytes came")
+
+
 def fetch_xrays() -> Path:
     """Download the public repository that holds the squashed X-rays to the user's cache; returns its folder there."""
-    url = f"{XRAYS_REPOSITORY}/archive/{XRAYS_COMMIT}.zip"
+    cache, name = Path(pooch.os_cache("lightm")), f"xrays-{XRAYS_COMMIT[:7]}.zip"
     # GitHub packs such archives anew, so the archive has no lasting hash: build_xrays checks each file in it instead.
-    unpacked = pooch.retrieve(
-        url,
-        known_hash=None,
-        fname=f"xrays-{XRAYS_COMMIT[:7]}.zip",
-        path=pooch.os_cache("lightm"),
-        processor=pooch.Unzip(),
-        progressbar=True,
-    )
+    try:
+        unpacked = pooch.retrieve(
+            f"{XRAYS_REPOSITORY}/archive/{XRAYS_COMMIT}.zip",
+            known_hash=None,
+            fname=name,
+            path=cache,
+            processor=pooch.Unzip(),
+            downloader=Resuming(_part(cache, name)),
+        )
+    except zipfile.BadZipFile:
+        (cache / name).unlink(missing_ok=True)
+        raise LightMError("The archive of the radiographs came damaged and was removed; fetch it again.") from None
     return next(Path(path).parents[2] for path in unpacked if "data/cxr" in Path(path).as_posix())
+
+
+def _part(cache: Path, name: str) -> Path:
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache / f"{name}.part"
 
 
 def build_xrays(source: Path, out: Path) -> None:
     """Copy images and masks from a clone of XRAYS_REPOSITORY: images as they are, masks thresholded to 0 and 255.
 
-    Each file is compared with the hashes in the package; LightMError at the first that differs.
+    Each file is compared with the hashes in the package; LightMError at the first that differs, and `out` is not made.
     """
+    with whole_folder(out) as temporary:
+        _build_xrays(source, temporary)
+
+
+def _build_xrays(source: Path, out: Path) -> None:
     for folder in ("images", "masks"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+        (out / folder).mkdir()
     for case_id, (image_hash, mask_hash) in tqdm(manifest().items(), "Writing", unit="case"):
         name = f"{case_id}.png"
         for path in (source / "data" / "cxr" / name, source / "data" / "masks" / name):
@@ -65,11 +143,14 @@ def fetch_decathlon(task: str, out: Path, archive: Path | None = None) -> None:
     """Download a task of the Decathlon (or take `archive`, downloaded by hand), check it and unpack it to `out`."""
     md5 = DECATHLON_MD5[task]
     if archive is None:
-        archive = Path(
-            pooch.retrieve(
-                f"{DECATHLON}/{task}.tar", f"md5:{md5}", f"{task}.tar", pooch.os_cache("lightm"), progressbar=True
-            )
-        )
+        cache, name = Path(pooch.os_cache("lightm")), f"{task}.tar"
+        resuming = Resuming(_part(cache, name))
+        try:
+            archive = Path(pooch.retrieve(f"{DECATHLON}/{name}", f"md5:{md5}", name, cache, downloader=resuming))
+        except ValueError as error:
+            if isinstance(error, LightMError):
+                raise
+            raise LightMError(f"What came as {name} is not the published file (its MD5 is not {md5}).") from None
     elif not archive.is_file():
         raise LightMError(f"There is no file {archive}; give --archive the {task}.tar that you downloaded.")
     elif pooch.file_hash(str(archive), "md5") != md5:
@@ -78,14 +159,17 @@ def fetch_decathlon(task: str, out: Path, archive: Path | None = None) -> None:
 
 
 def unpack(archive: Path, out: Path) -> None:
-    """Unpack a task's tar, whose one top folder becomes `out`."""
-    with tarfile.open(archive) as tar:
+    """Unpack a task's tar, whose one top folder becomes `out`, whole or not at all.
+
+    Not by `pooch.Untar`, which before Python 3.12 lets a member's name lead anywhere, and keeps the top folder.
+    """
+    with whole_folder(out) as temporary, tarfile.open(archive) as tar:
         for member in tqdm(tar, "Unpacking", unit="file"):
             parts = Path(member.name).parts[1:]
             if not member.isfile() or not parts or parts[-1].startswith("."):
                 continue
-            target = out.joinpath(*parts)
-            if not target.resolve().is_relative_to(out.resolve()):
+            target = temporary.joinpath(*parts)
+            if not target.resolve().is_relative_to(temporary.resolve()):
                 raise LightMError(f"{archive} holds {member.name}, which lies outside its folder; it was not unpacked.")
             target.parent.mkdir(parents=True, exist_ok=True)
             # Not tar.extract(..., filter="data"): Python 3.11 has it from 3.11.4 on, and Debian 12 has 3.11.2.

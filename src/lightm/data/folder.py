@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lightm.data.base import Case, Dataset, digest
-from lightm.data.images import read_image, read_label
+from lightm.data.images import files_of, read_image, read_label
 from lightm.data.reading.description import first_error, read_description
 from lightm.data.reading.layout import CaseFiles, find_layout
 from lightm.data.reading.patients import read_patients
@@ -21,8 +21,9 @@ class Folder(Dataset):
     """Any folder with images and label maps.
 
     root: the folder. classes: names of the label values 0, 1, …; without them those of dataset.json, else background
-    and foreground. Where there are two classes, masks of 0 and 255 are read as 0 and 1. normalise: "zscore" or "ct";
-    without it, "ct" if dataset.json says that the images are CT.
+    and foreground. A label that dataset.json calls "ignore" is left out of loss and scores. Where there are two
+    classes, masks of 0 and 255 are read as 0 and 1. normalise: "zscore" or "ct"; without it, "ct" if dataset.json says
+    that the images are CT.
     threshold: masks with soft edges (anti-aliased, JPEG) are 1 above it, e.g. 127. channels: 1 reads colour pictures as
     gray, 3 gray ones as colour; without it all pictures must be as the first.
     patient: whom a case is of, as a pattern whose group is the patient's name ("^(p[0-9]+)_"), or as the name of a CSV
@@ -72,6 +73,12 @@ class Folder(Dataset):
         described = read_description(root)
         first_error(described, root)
         self.classes = tuple(classes or described.classes or ("background", "foreground"))
+        self.ignore = described.ignore
+        if self.ignore is not None and self.ignore < len(self.classes):
+            raise LightMError(
+                f"{root}: dataset.json says to ignore label {self.ignore}, and classes={list(self.classes)} names it; "
+                "name fewer classes."
+            )
         self.normalise = normalise or described.normalise
         if len(self.classes) < 2:
             raise LightMError(f"Data set {self.name}: classes={list(self.classes)} must name background and one more.")
@@ -88,7 +95,7 @@ class Folder(Dataset):
         label, _ = read_label(mask)
         if self._threshold is not None:
             label = label > self._threshold
-        elif len(self.classes) == 2 and set(np.unique(label)) <= {0, 255}:
+        elif len(self.classes) == 2 and self.ignore != 255 and set(np.unique(label)) <= {0, 255}:
             label = label / 255
         values = np.concatenate([channel.values for channel in channels])  # (C, *S)
         wanted = self._channels or getattr(self, "in_channels", None)  # the first case sets in_channels
@@ -98,8 +105,7 @@ class Folder(Dataset):
     def fingerprint(self) -> str:
         """SHA-256 over the hashes of all files; they are read once and remembered."""
         found = [path for case in self._files.values() for path in (*case.images, case.label)]
-        slices = [inside for path in found if path.is_dir() for inside in path.iterdir() if inside.is_file()]  # DICOM
-        files = sorted(p.relative_to(self.root).as_posix() for p in [*found, *slices] if not p.is_dir())
+        files = sorted(p.relative_to(self.root).as_posix() for path in found for p in files_of(path))
         return digest(
             f"{name} {value}" for name, value in remembered_hashes(self.root, dict.fromkeys(files, hash_file)).items()
         )

@@ -2,7 +2,7 @@
 
 PNG, JPEG, BMP, TIFF     Pillow and tifffile      (`lightm.data.reading.pictures`)
 NIfTI                    nibabel                  (`lightm.data.reading.nifti`)
-NRRD, MHA, DICOM         SimpleITK, an extra      (`lightm.data.reading.itk`); a folder of DICOM slices is one volume
+NRRD, MetaImage, DICOM   SimpleITK, an extra      (`lightm.data.reading.itk`); a folder of DICOM slices is one volume
 """
 
 from pathlib import Path
@@ -89,6 +89,14 @@ def check_label_path(path: str | Path, like: ImageFile) -> None:
         raise LightMError(f"{path}: a label map of this image can't have that ending; give {remedy}.")
 
 
+def files_of(path: str | Path) -> list[Path]:
+    """All files in which an image lies: the slices of a DICOM series, a header with its voxels, or the file alone."""
+    path = Path(path)
+    if path.is_dir():
+        return sorted(inside for inside in path.iterdir() if inside.is_file())
+    return [path, *itk.voxel_file(path)] if suffix_of(path) in itk.HEADERS else [path]
+
+
 def write_label(path: str | Path, label: np.ndarray, like: ImageFile) -> None:
     """Write a label map (*S) uint8 so that it lies on the image `like` was read from; PNG or NIfTI by the ending."""
     path = Path(path)
@@ -97,11 +105,38 @@ def write_label(path: str | Path, label: np.ndarray, like: ImageFile) -> None:
         if like.affine is None:
             Image.fromarray(label).save(temporary)
         else:
-            import nibabel
-            from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+            _save_volume(label, like, temporary)
 
-            back = ornt_transform(axcodes2ornt(AXES), io_orientation(like.affine))
-            nibabel.save(nibabel.Nifti1Image(apply_orientation(label, back), like.affine), temporary)
+
+def write_probabilities(path: str | Path, values: np.ndarray, like: ImageFile) -> None:
+    """Write probabilities (K, *S) float32 of the image `like`: a TIFF with K pages, or NIfTI with K as fourth axis."""
+    with whole_file(Path(path)) as temporary:
+        if like.affine is None:
+            import tifffile
+
+            tifffile.imwrite(temporary, values, photometric="minisblack", compression="zlib")
+        else:
+            _save_volume(np.moveaxis(values, 0, -1), like, temporary)
+
+
+def _save_volume(values: np.ndarray, like: ImageFile, path: Path) -> None:
+    """A volume (*S) or (*S, K), upright, into the file's own order of axes and under its header, if that is NIfTI."""
+    import nibabel
+    from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+
+    back = ornt_transform(axcodes2ornt(AXES), io_orientation(like.affine))
+    kind, header = nibabel.Nifti1Image, like.header
+    if header is not None:
+        kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else kind
+        header = header.copy()
+        header.extensions.clear()  # they tell of the scan, and may name the patient
+        header.set_intent("none")
+        header["cal_min"] = header["cal_max"] = 0
+        header.set_data_dtype(values.dtype)
+    image = kind(apply_orientation(values, back), like.affine, header)
+    if header is None:
+        image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
 
 
 def write_volume(path: str | Path, values: np.ndarray, spacing: tuple[float, ...]) -> None:

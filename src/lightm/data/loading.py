@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightm.data.base import Dataset
+from lightm.data.base import Case, Dataset
+from lightm.data.prepared import Cache, Tensors
 from lightm.data.transforms import Augmentation, augment, preprocess
 from lightm.errors import LightMError
 
@@ -24,8 +25,16 @@ class SegmentationData(torch.utils.data.Dataset):
     augment: False (validation, test), True (the default Augmentation) or an Augmentation.
     seed: of the augmentation. A variant depends on (seed, place of the case in case_ids, epoch, draw) alone, not on
     workers, their number, or on whether training was resumed.
+    cache: where preprocessed cases are kept (`lightm.data.prepared`); None: nowhere.
     progress: called as progress(done, total) while the cases are read.
     """
+
+    native = False  # whether cases are as large as in their files
+
+    @property
+    def scored_at(self) -> list[int] | str:
+        """As a record says it: the size at which cases are scored."""
+        return list(self.size)
 
     def __init__(
         self,
@@ -35,26 +44,55 @@ class SegmentationData(torch.utils.data.Dataset):
         normalise: str,
         augment: bool | Augmentation = False,
         seed: int = 0,
+        cache: Cache | None = None,
         progress: Callable[[int, int], None] | None = None,
     ):
         if not case_ids:
             raise LightMError(f"No cases of {dataset.name} to load: the list of case names is empty.")
         self.case_ids, self.size, self.normalise, self.seed = tuple(case_ids), tuple(size), normalise, seed
-        self.classes = dataset.classes
+        self.classes, self.ignore, self.cache = dataset.classes, dataset.ignore, cache
         self.augmentation = Augmentation() if augment is True else augment or None
-        self.images = torch.empty(len(self.case_ids), dataset.in_channels, *self.size)  # (cases, C, *size)
-        self.labels = torch.empty(len(self.case_ids), *self.size, dtype=torch.uint8)  # (cases, *size)
+        self._start(dataset.in_channels)
         self._load(dataset, progress)
 
-    def _load(self, dataset: Dataset, progress: Callable[[int, int], None] | None) -> None:
-        def load(i: int) -> None:
-            case = dataset.read(self.case_ids[i])
-            self.images[i], self.labels[i] = preprocess(case, self.size, self.normalise)
+    def _start(self, channels: int) -> None:
+        """Make room for the cases."""
+        self.images = torch.empty(len(self.case_ids), channels, *self.size)  # (cases, C, *size)
+        self.labels = torch.empty(len(self.case_ids), *self.size, dtype=torch.uint8)  # (cases, *size)
 
-        with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:  # decoding releases Python's lock
-            for done, _ in enumerate(pool.map(load, range(len(self.case_ids))), start=1):
-                if progress:
-                    progress(done, len(self.case_ids))
+    def _transform(self) -> str:
+        """What `_make` does, in a text that is another one if it does something else."""
+        return f"whole size={self.size} normalise={self.normalise}"
+
+    def _make(self, case: Case) -> Tensors:
+        image, label = preprocess(case, self.size, self.normalise)
+        return {"image": image, "label": label}
+
+    def _take(self, i: int, tensors: Tensors, sha256: str) -> None:
+        """Keep case i, made or read; called in the order of the cases. sha256: of the tensors, "" if not known."""
+        self.images[i], self.labels[i] = tensors["image"], tensors["label"]
+
+    def _load(self, dataset: Dataset, progress: Callable[[int, int], None] | None) -> None:
+        def load(case_id: str) -> tuple[Tensors, str]:
+            if self.cache is None:
+                return self._make(dataset.read(case_id)), ""
+            return self.cache.get(case_id, self._transform(), lambda: self._make(dataset.read(case_id)))
+
+        if self.cache is not None:
+            self.cache.open()
+        threads = torch.get_num_threads()
+        with ThreadPoolExecutor(max_workers=threads) as pool:  # decoding releases Python's lock
+            for start in range(0, len(self), threads):  # no more at once than there are threads: cases may be large
+                cases = self.case_ids[start : start + threads]
+                for i, (tensors, sha256) in enumerate(pool.map(load, cases), start=start):
+                    self._take(i, tensors, sha256)
+                    if progress:
+                        progress(i + 1, len(self))
+
+    def update_hash(self, update: Callable[[bytes], None]) -> None:
+        """Give a hash (its `update`) the content of all cases."""
+        for tensor in (self.images, self.labels):  # (cases, C, *S), (cases, *S)
+            update(memoryview(tensor.numpy()).cast("B"))
 
     def __len__(self) -> int:
         return len(self.case_ids)

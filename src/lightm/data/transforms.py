@@ -53,6 +53,17 @@ def resize_image(image: Tensor, size: Sequence[int]) -> Tensor:
     return image.transpose(0, 1).contiguous()  # (C, H, W, Z)
 
 
+def resample(image: Tensor, spacing: Sequence[float], to: Sequence[float]) -> Tensor:
+    """(C, *S) with voxels `spacing` apart -> the same at about `to`: (C, *S'), S' = round(S spacing / to), at least 1.
+
+    By `resize_image`: unlike `monai.transforms.Spacing` it filters an axis that shrinks, and keeps the image's borders.
+    LightMError if the two have not one number an axis.
+    """
+    if len(to) != image.ndim - 1:
+        raise LightMError(f"A spacing of {len(to)} numbers does not suit an image with {image.ndim - 1} axes.")
+    return resize_image(image, [max(1, round(n * a / b)) for n, a, b in zip(image.shape[1:], spacing, to, strict=True)])
+
+
 def resize_label(label: Tensor, size: Sequence[int]) -> Tensor:
     """(*S) uint8 -> (*size), nearest neighbour."""
     if tuple(label.shape) == tuple(size):

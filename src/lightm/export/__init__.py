@@ -21,4 +21,13 @@ from lightm.export.onnx import export_onnx
 from lightm.export.pt2 import export_pt2
 from lightm.export.weights import export_weights
 
-__all__ = ["Card", "Described", "describe", "export_bundle", "export_html", "export_onnx", "export_pt2", "export_weights"]
+__all__ = [
+    "Card",
+    "Described",
+    "describe",
+    "export_bundle",
+    "export_html",
+    "export_onnx",
+    "export_pt2",
+    "export_weights",
+]

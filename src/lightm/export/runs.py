@@ -7,6 +7,7 @@ from torch import nn
 
 from lightm.data import list_datasets
 from lightm.data.phantoms import PhantomCXR
+from lightm.errors import LightMError
 from lightm.evaluation.statistics import interval
 from lightm.export.card import Card
 from lightm.training.weights import open_trained
@@ -18,6 +19,11 @@ def model_and_card(run: str | Path) -> tuple[nn.Module, Card]:
     """The best network of a run folder, or that of a weights file or name, with its card. LightMError: no such."""
     found = open_trained(run)
     config, task, record = found.config, found.task, found.record()
+    if config.data.sampling == "patches":
+        raise LightMError(
+            f"{run} learned from patches: its network takes windows of an image, and what is exported takes whole "
+            "images that were resized. `lightm predict` runs it."
+        )
     data = record.get("data", {})
     trained_on = data.get("source") or _source(config.data.name)
     if cases := data.get("cases"):

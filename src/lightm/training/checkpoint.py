@@ -168,8 +168,9 @@ def load_matching(folder: Path, model: nn.Module, sizes: Collection[tuple[int, i
 def read_network(path: Path) -> dict[str, Any]:
     """What the metadata of a weights file says of its network: {"model": …, "task": …}, as a checkpoint's state does.
 
-    A file that `lightm export --weights` made says more (`lightm.training.weights`). LightMError if it is no
-    safetensors file, a damaged one, or one that names no network of lightm.
+    Newer files have "config" besides, the part of the recipe that says how images are brought to the network, and one
+    that `lightm export --weights` made says more (`lightm.training.weights`). LightMError if it is no safetensors file,
+    a damaged one, or one that names no network of lightm.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -236,7 +237,10 @@ def _metadata(state: dict[str, Any]) -> dict[str, str] | None:
     """What `read_network` reads, of a state that holds a recipe and a task."""
     if not {"config", "task"} <= state.keys():
         return None
-    return {"lightm": json.dumps({"model": state["config"]["model"], "task": state["task"]}, sort_keys=True)}
+    config = state["config"]
+    data = {key: config["data"][key] for key in ("size", "sampling", "spacing") if key in config["data"]}
+    config = {"model": config["model"], "data": data, "train": {"precision": config["train"]["precision"]}}
+    return {"lightm": json.dumps({"model": config["model"], "task": state["task"], "config": config}, sort_keys=True)}
 
 
 def _model(folder: Path) -> Path:

@@ -94,7 +94,8 @@ def try_network(net: nn.Module, config: Config, task: Task, cases: int) -> None:
             for module in shapes.modules():
                 module.register_forward_hook(see)
             shapes(image)
-            for needed, what in (((cases + 1) * image.numel(), f"{cases} cases"), (largest, "one image")):
+            held = 0 if config.data.sampling == "patches" else cases  # there the cases' own sizes decide
+            for needed, what in (((held + 1) * image.numel(), f"{held} cases"), (largest, "one image")):
                 if 4 * needed > total_memory(device):
                     raise LightMError(
                         f"data.size = {list(size)}: {what} need {4 * needed / 1e9:.0f} GB and this machine has "

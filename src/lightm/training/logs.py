@@ -85,24 +85,30 @@ class Progress:
 class CaseProgress:
     """`what 12/141`: a bar on a terminal that goes when all cases are done, elsewhere a line every half minute.
 
-    Called with (done, total).
+    Called with (done, total). unit: of the bar's rate. Both say how much time is left.
     """
 
-    def __init__(self, what: str, quiet: bool = False):
-        self.what, self.quiet, self.last = what, quiet, time.monotonic()
+    def __init__(self, what: str, quiet: bool = False, unit: str = "case"):
+        self.what, self.quiet, self.unit = what, quiet, unit
+        self.began = self.last = time.monotonic()
+        self.first: float | None = None
         self.bar: tqdm | None = None
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: float, total: float) -> None:
         if self.quiet:
             return
         if sys.stderr.isatty():
-            self.bar = self.bar or tqdm(total=total, desc=self.what, unit="case", leave=False, dynamic_ncols=True)
+            self.bar = self.bar or tqdm(total=total, desc=self.what, unit=self.unit, leave=False, dynamic_ncols=True)
             self.bar.update(done - self.bar.n)
             if done == total:
                 self.bar.close()
-        elif time.monotonic() - self.last > 30:
-            self.last = time.monotonic()
-            print(f"{self.what} {done}/{total}", file=sys.stderr, flush=True)
+            return
+        now, self.first = time.monotonic(), done if self.first is None else self.first
+        if now - self.last > 30:
+            left = (now - self.began) / max(done - self.first, 1e-9) * (total - done)
+            after = f", {tqdm.format_interval(left)} left" if done > self.first else ""
+            self.last = now
+            print(f"{self.what} {done}/{total}{after}", file=sys.stderr, flush=True)
 
 
 def write_log(rows: list[Row], path: Path) -> None:

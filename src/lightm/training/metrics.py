@@ -3,11 +3,12 @@
     DSC = 2 |P ∩ T| / (|P| + |T|)        IoU = |P ∩ T| / |P ∪ T|
 
 A class that is absent from truth and prediction scores 1 (nothing was missed), one that is only predicted scores 0.
-A mean is taken over cases first, then over foreground classes; the background is never scored.
+A mean is taken over cases first, then over foreground classes; the background is never scored. A class that no case of
+a part holds says nothing about a network: it has no mean, and takes no part in that over the classes.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,10 +18,16 @@ from torch import Tensor
 from lightm.errors import LightMError
 
 
-def dice_iou(pred: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """DSC and IoU of label maps pred, target (B, *S), integers below K = num_classes -> two float64 (B, K - 1)."""
+def dice_iou(pred: Tensor, target: Tensor, num_classes: int, ignore: int | None = None) -> tuple[Tensor, Tensor]:
+    """DSC and IoU of label maps pred, target (B, *S), integers below K = num_classes -> two float64 (B, K - 1).
+
+    ignore: where the target has this value, nothing is counted.
+    """
     if pred.shape != target.shape:
         raise LightMError(f"The prediction has the shape {tuple(pred.shape)}, but the truth {tuple(target.shape)}.")
+    if ignore is not None:
+        known = target != ignore
+        pred, target = pred.where(known, 0), target.where(known, 0)  # background in both: not scored
     highest = max(int(pred.max()), int(target.max()))
     if highest >= num_classes:
         raise LightMError(f"A label map holds the value {highest}, but there are {num_classes} classes, 0 included.")
@@ -40,12 +47,15 @@ def case_scores(case_id: str, dsc: Tensor, iou: Tensor, classes: Sequence[str]) 
     return {"case": case_id, "dsc": named[0], "iou": named[1]}
 
 
-def summarise(cases: Iterable[dict]) -> dict:
-    """Means over cases, per foreground class and over all: `{"cases": n, "dsc": {"mean", "per_class"}, "iou": {…}}`."""
+def summarise(cases: Iterable[dict], occurring: Collection[str] | None = None) -> dict:
+    """Means over cases, per foreground class and over all: `{"cases": n, "dsc": {"mean", "per_class"}, "iou": {…}}`.
+
+    occurring: the classes that a label map of these cases holds; the others are left out. None, or none: all are taken.
+    """
     cases = list(cases)
     summary: dict = {"cases": len(cases)}
     for metric in ("dsc", "iou"):
-        names = cases[0][metric] if cases else ()
+        names = [n for n in (cases[0][metric] if cases else ()) if not occurring or n in occurring]
         per_class = {name: sum(c[metric][name] for c in cases) / len(cases) for name in names}
         summary[metric] = {"mean": sum(per_class.values()) / max(len(per_class), 1), "per_class": per_class}
     return summary

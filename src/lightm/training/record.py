@@ -159,6 +159,8 @@ def format_scores(title: str, evaluation: dict[str, Any]) -> str:
             worst = min(scores, key=scores.__getitem__)
             numbers = (mean, statistics.median(scores.values()), scores[worst])
             rows.append((f"  {shown} {name}", *(f"{number:.4f}" for number in numbers), worst))
+        absent = [name for name in (cases[0][metric] if cases else ()) if name not in summary[metric]["per_class"]]
+        rows += [(f"  {shown} {name}: in no case", "", "", "", "") for name in absent]
         if len(summary[metric]["per_class"]) > 1:
             rows.append((f"  {shown}, mean of the classes", f"{summary[metric]['mean']:.4f}", "", "", ""))
     width = max(36, *(len(row[0]) for row in rows))  # so that two tables under each other are in line

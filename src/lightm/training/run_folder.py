@@ -37,7 +37,7 @@ class Run:
     config: Config
     task: Task
     checkpoint: Path
-    epoch: int  # of that checkpoint
+    epoch: int | None  # of that checkpoint; None where a weights file does not say it
 
     def network(self) -> nn.Module:
         """The network with its best weights, on the CPU."""

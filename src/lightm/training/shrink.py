@@ -34,14 +34,20 @@ def shrink(
     data = replace(config.data, size=(size,) * dims, root="")
     if phantoms:
         options = {"cases": cases, "size": size, "seed": 0}
-        data = replace(data, name=PHANTOMS[dims], split="", options=options, normalise="auto")
+        data = replace(data, name=PHANTOMS[dims], split="", options=options, normalise="auto", folds=0, fold=0)
+        data = replace(data, spacing=(), cache="")
     return replace(
         config,
         data=data,
         model=replace(config.model, options=config.model.options | changed),
         optim=replace(config.optim, warmup=min(config.optim.warmup, iterations // 2)),
         train=replace(
-            config.train, epochs=EPOCHS, batch_size=BATCH, accumulate=1, iterations_per_epoch=iterations
+            config.train,
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            accumulate=1,
+            iterations_per_epoch=iterations,
+            class_weights=() if phantoms else config.train.class_weights,
         ),
         eval=replace(config.eval, batch_size=BATCH),
     )

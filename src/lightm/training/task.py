@@ -1,6 +1,7 @@
 """What a network has to learn (`Task`), and the cases that it learns it from (`RunData`)."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from torch import nn
 
 from lightm.data import Dataset, load_dataset
 from lightm.data.loading import SegmentationData
-from lightm.data.splits import Split, make_split, read_split
+from lightm.data.prepared import Cache
+from lightm.data.splits import Split, make_folds, make_split, read_split
 from lightm.errors import LightMError
 from lightm.models import build_model
 from lightm.training.config import Config
@@ -23,12 +25,14 @@ class Task:
 
     spatial_dims, in_channels: of the images. classes: names of the label values 0, 1, …; background first.
     normalise: how intensities become network input (`lightm.data.transforms.preprocess`).
+    ignore: the label value that is left out of loss and scores; None: there is none.
     """
 
     spatial_dims: int
     in_channels: int
     classes: list[str]
     normalise: str
+    ignore: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class RunData:
         """What there is to learn from these data."""
         data, chosen = self.dataset, self.config.data.normalise
         normalise = data.normalise if chosen == "auto" else chosen
-        return Task(data.spatial_dims, data.in_channels, list(data.classes), normalise)
+        return Task(data.spatial_dims, data.in_channels, list(data.classes), normalise, data.ignore)
 
     def cases(self, part: str) -> tuple[str, ...]:
         """Case names of "train", "val" or "test"."""
@@ -54,16 +58,23 @@ class RunData:
         self, part: str, progress: Callable[[int, int], None] | None = None, augment: bool = False
     ) -> SegmentationData:
         """Read the cases of a part at the training size, as they are, or varied as the recipe says (for training)."""
-        data = self.config.data
-        return SegmentationData(
-            self.dataset,
-            self.cases(part),
-            size=data.size,
-            normalise=self.task.normalise,
-            augment=augment and data.augment,
-            seed=self.config.train.seed,
-            progress=progress,
-        )
+        data, cache = self.config.data, None
+        if data.cache:
+            made_with = json.dumps(data.options, sort_keys=True)
+            cache = Cache(Path(data.cache), f"{self.dataset.name} {self.dataset.fingerprint()} {made_with}")
+        options = {
+            "size": data.size,
+            "normalise": self.task.normalise,
+            "augment": augment and data.augment,
+            "seed": self.config.train.seed,
+            "cache": cache,
+            "progress": progress,
+        }
+        if data.sampling == "whole":
+            return SegmentationData(self.dataset, self.cases(part), **options)
+        from lightm.data.patches import PatchData  # here: it loads MONAI's transforms
+
+        return PatchData(self.dataset, self.cases(part), spacing=data.spacing, foreground=data.foreground, **options)
 
     def identity(self, train: SegmentationData, val: SegmentationData) -> dict[str, str]:
         """Hashes of what a run learns from. "cases" covers the content of the training and validation cases at their
@@ -71,8 +82,7 @@ class RunData:
         """
         content = hashlib.sha256(repr((self.split.train, self.split.val, self.split.test)).encode())
         for data in (train, val):
-            for tensor in (data.images, data.labels):  # (cases, C, *S), (cases, *S)
-                content.update(memoryview(tensor.numpy()).cast("B"))
+            data.update_hash(content.update)
         return {
             "split": self.split.sha256,
             "data set": self.dataset.fingerprint(),
@@ -116,6 +126,8 @@ def load_data(config: Config) -> RunData:
         raise LightMError(f"data.size = {size} has {len(size)} axes, but {dataset.name} is {dataset.spatial_dims}D.")
     if config.data.split:
         split = read_split(find_split(config.data.split, config.folder), dataset)
+    elif config.data.folds:
+        split = make_folds(dataset, config.data.folds, config.data.split_seed)[config.data.fold]
     else:
         split = make_split(dataset, seed=config.data.split_seed, ratios=config.data.ratios)
     for part in ("train", "val", "test"):

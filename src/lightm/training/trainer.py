@@ -27,7 +27,7 @@ from lightm.training.evaluation import autocast, evaluate
 from lightm.training.execution import keep_gradient_layout, prepare_network, set_determinism, to_device, try_network
 from lightm.training.interrupts import Interrupted, StopRequests
 from lightm.training.logs import CaseProgress, Progress, Row, TensorBoardLog, draw_curves, write_log
-from lightm.training.losses import DiceCrossEntropy, check_finite
+from lightm.training.losses import build_loss, check_finite
 from lightm.training.metrics import merit
 from lightm.training.optim import build_optimizer, learning_rate
 from lightm.training.provenance import peak_memory
@@ -82,7 +82,7 @@ class Trainer:
         self.start = run_folder.take_weights(start_from, self.net, self.task) if start_from else None
         self.model = prepare_network(self.net, config)  # called in training; `net` holds the weights
         self.optimizer = build_optimizer(self.net, config.optim)
-        self.loss = DiceCrossEntropy()
+        self.loss = build_loss(config.train, len(self.task.classes), self.task.ignore).to(self.device)
 
         self.quiet = quiet or not self.first_process
         self.train_data = self.data.load("train", self._case_progress("reading the training cases"), augment=True)

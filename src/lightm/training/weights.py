@@ -78,17 +78,18 @@ def open_trained(source: str | Path) -> Run:
 def read_weights(path: Path) -> WeightsFile:
     """A weights file. LightMError: a damaged one, or one that does not say how its images are prepared."""
     found = read_network(path)
-    if "config" not in found:
+    if not found.get("config"):  # a checkpoint of an older version
         raise LightMError(
             f"{path} does not say how its images are prepared: give the run folder that it is from, or the file that "
             "`lightm export RUN --weights FILE` makes of that."
         )
     try:
         config, task = config_from_dict(found["config"]), Task(**found["task"])
-        epoch, record = int(found["epoch"]), dict(found["record"])
+        epoch, record = found.get("epoch"), dict(found.get("record", {}))
     except (KeyError, TypeError, ValueError) as error:
         raise LightMError(f"{path} does not describe its network whole ({error}); give the run folder.") from error
-    config = replace(config, train=replace(config.train, precision="fp32"))
+    if record:  # its weights are rounded already
+        config = replace(config, train=replace(config.train, precision="fp32"))
     return WeightsFile(path, config, task, path, epoch, record)
 
 

@@ -98,7 +98,7 @@ def _scan(args: argparse.Namespace) -> None:
 
 
 def _step(args: argparse.Namespace) -> None:
-    from lightm.training.config import parse_setting
+    from lightm.training.settings import parse_setting
 
     if len(args.size) not in (1, 2, 3) or min(args.size) < 1 or args.batch < 1:
         raise LightMError("--size is one to three whole numbers above 0, and --batch one.")

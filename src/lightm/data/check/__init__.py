@@ -15,7 +15,8 @@ from lightm.data.check.across import compare_cases, summarise
 from lightm.data.check.cases import Expected, Look, look_at
 from lightm.data.check.memory import key_of, recall, remember
 from lightm.data.check.report import Report
-from lightm.data.reading.description import NAME, check_description, read_description
+from lightm.data.images import files_of
+from lightm.data.reading.description import check_description, read_description
 from lightm.data.reading.faults import ERROR, WARNING, Fault, shown
 from lightm.data.reading.layout import CaseFiles, Layout, find_layout
 from lightm.data.verify import hash_file, remembered_hashes
@@ -58,7 +59,6 @@ KINDS = {
     "soft-mask": "a mask with grays between background and structure",
     "label-is-image": "the image in place of its label map",
     "absent-class": "a class that is declared and never occurs",
-    "ignore-label": "voxels to be left out of the loss",
     "empty-label": "a label map without foreground",
     "full-label": "a label map without background",
     "all-empty": "no label map with foreground at all",
@@ -119,7 +119,7 @@ def check_folder(
         faults = [*(fault for look in looks for fault in look.faults), *faults]
         kept = {
             "facts": summarise(looks, expected, how),
-            "faults": [asdict(fault) for fault in [*faults, *_ignored(looks, expected)]],
+            "faults": [asdict(fault) for fault in faults],
             "notes": notes,
         }
         if key is not None:
@@ -132,15 +132,6 @@ def check_folder(
         start, facts=kept["facts"], faults=faults, notes=(*start.notes, *kept["notes"]), remembered=remembered
     )
     return _finished(full, accept)
-
-
-def _ignored(looks: Sequence[Look], expected: Expected) -> list[Fault]:
-    """An ignore label that occurs: said, because it must not be learned as a class."""
-    found = [look.case_id for look in looks if expected.ignore is not None and look.counts.get(expected.ignore)]
-    if not found:
-        return []
-    what = f"declares label {expected.ignore} as one to ignore, and {len(found)} label map(s) hold it"
-    return [Fault("ignore-label", "", NAME, what, "relabel these voxels: training does not leave them out yet")]
 
 
 def _look_at_all(layout: Layout, expected: Expected, progress: Callable[[int, int], None]) -> list[Look]:
@@ -165,7 +156,7 @@ def _key(layout: Layout, options: dict) -> str | None:
     ]
     names: dict[str, Callable[[Path], str]] = {}
     for path in files:
-        inside = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+        inside = files_of(path)
         if not all(p.is_file() for p in inside):  # a named pipe, a link to nothing
             return None
         names |= {p.relative_to(layout.root).as_posix(): hash_file for p in inside}

@@ -18,18 +18,31 @@ def compare_cases(looks: Sequence[Look], expected: Expected, normalise: str) -> 
     notes = []
     for note, cases in _by_note(looks).items():
         notes.append(f"{len(cases)} image(s) are {note}: {', '.join(cases[:5])}{', …' if len(cases) > 5 else ''}.")
+    ignored = [look.case_id for look in training if expected.ignore is not None and look.counts.get(expected.ignore)]
+    if ignored:
+        notes.append(
+            f"Label {expected.ignore} is one to ignore: {len(ignored)} label map(s) hold it, and what it marks is left "
+            "out of loss and scores."
+        )
     stored = Counter(look.stored for look in looks if look.stored)
     if len(stored) > 1:
         kinds = ", ".join(f"{name} {n}" for name, n in stored.most_common())
         notes.append(f"The files' axes run in different directions ({kinds}); all are turned the same way when read.")
-    cut = [look.outside_ct for look in training if look.outside_ct is not None]
-    if normalise == "ct" and cut and np.median(cut) > 0.5:
-        ends = np.array([look.around for look in training if look.around is not None])
-        low, high = np.floor(ends[:, 0].min()), np.ceil(ends[:, 1].max())
-        what = f"says that the images are CT, but the liver window cuts off {np.median(cut):.0%} of what is marked"
+    if normalise == "ct" and (window := _window(training)):
+        cut, low, high = window
+        what = f"says that the images are CT, but the liver window cuts off {cut:.0%} of what is marked"
         remedy = f"train with data.normalise=window:{low:g}:{high:g}, the values of what is marked, or a wider window"
         faults.append(Fault("window", "", NAME, what, remedy, WARNING))
     return faults, notes
+
+
+def _window(training: Sequence[Look]) -> tuple[float, float, float] | None:
+    """If the CT window cuts off most of what is marked: that share, and the lowest and highest value that is marked."""
+    cut = [look.outside_ct for look in training if look.outside_ct is not None]
+    ends = np.array([look.around for look in training if look.around is not None])
+    if not cut or np.median(cut) <= 0.5 or not len(ends):
+        return None
+    return float(np.median(cut)), float(np.floor(ends[:, 0].min())), float(np.ceil(ends[:, 1].max()))
 
 
 def _by_note(looks: Sequence[Look]) -> dict[str, list[str]]:
@@ -184,6 +197,8 @@ def summarise(looks: Sequence[Look], expected: Expected, normalise: str) -> dict
         "sizes": _spread([look.shape for look in alike], int),
         "range": [min(look.low for look in alike), max(look.high for look in alike)],
     }
+    if normalise == "ct" and (window := _window(training)):
+        facts["window"] = window[1:]
     if not np.isfinite(facts["range"]).all():
         del facts["range"]
     spaced = [look.spacing for look in alike if look.spacing is not None]

@@ -103,7 +103,8 @@ def _numbers(look: Look, images: Sequence[ImageFile]) -> None:
     content = hashlib.sha256()
     lows, highs = [], []
     for image, name in zip(images, look.files, strict=False):
-        content.update(repr(image.values.shape).encode() + np.ascontiguousarray(image.values).data)
+        values = image.values[:1] if _gray_as_colour(image.values) else image.values
+        content.update(repr(values.shape).encode() + np.ascontiguousarray(values).data)
         for number, channel in enumerate(image.values):
             what = f"channel {number} " if len(image.values) > 1 else ""
             low, high = float(channel.min()), float(channel.max())  # NaN if there is one
@@ -143,8 +144,12 @@ def _numbers(look: Look, images: Sequence[ImageFile]) -> None:
             lows.append(low)
             highs.append(high)
     look.low, look.high, look.image_hash = min(lows), max(highs), content.hexdigest()
-    if len(images) == 1 and first.values.ndim == 3 and look.channels == 3:  # gray, saved as colour
-        look.equal_channels = bool((first.values == first.values[:1]).all())
+    look.equal_channels = len(images) == 1 and _gray_as_colour(first.values)
+
+
+def _gray_as_colour(values: np.ndarray) -> bool:
+    """Whether a picture (C, H, W) has three channels that are alike."""
+    return values.ndim == 3 and len(values) == 3 and bool((values == values[:1]).all())
 
 
 def _labels(look: Look, path: Path, file: ImageFile, expected: Expected, images: Sequence[ImageFile]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from lightm.data.base import digest
 from lightm.files import whole_file
 
-RULES = 3  # raise when a check changes: what was remembered under the old rules is then forgotten
+RULES = 4  # raise when a check changes: what was remembered under the old rules is then forgotten
 _READERS = ("pillow", "tifffile", "nibabel", "SimpleITK", "numpy")
 
 

@@ -95,7 +95,7 @@ def said_before_training(report: Report, size: Sequence[int]) -> list[str]:
     """What a user should read before a long run: that there are warnings, and which structures hardly survive `size`.
 
     A lesion of 3 x 3 pixels in a picture of 256 x 256 is less than one pixel at 32 x 32: it is gone from the training
-    and from the scores at that size, which are then perfect.
+    and from the scores at that size, which are then perfect. size: () where cases are not resized.
     """
     lines = []
     if report.warnings:
@@ -107,7 +107,7 @@ def said_before_training(report: Report, size: Sequence[int]) -> list[str]:
         )
     for entry in report.facts.get("classes", [])[1:]:
         share = entry.get("small_share")
-        voxels = None if share is None else share * math.prod(size)
+        voxels = None if share is None or not size else share * math.prod(size)
         if voxels is not None and voxels < FEW:
             by = " x ".join(map(str, size))
             lines.append(

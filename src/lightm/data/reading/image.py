@@ -1,6 +1,7 @@
 """What reading a file gives, whatever its format."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,8 @@ class ImageFile:
 
     affine: 4 x 4, voxel of the file to scanner millimetres (right, front, head); None for pictures. order: how the
     file's axes were turned. stored: the directions of the file's own axes, "RAS"; "" for pictures.
-    spacing_known: whether the file says its spacing. remarks: what a check should report; notes: what it should say.
+    spacing_known: whether the file says its spacing. header: of a NIfTI file, nibabel's. remarks: what a check should
+    report; notes: what it should say.
     """
 
     values: np.ndarray
@@ -36,6 +38,7 @@ class ImageFile:
     order: np.ndarray | None = None
     stored: str = ""
     spacing_known: bool = True
+    header: Any = None
     remarks: tuple[Remark, ...] = ()
     notes: tuple[str, ...] = ()
 

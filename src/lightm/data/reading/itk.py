@@ -1,18 +1,24 @@
-"""NRRD, MetaImage (MHA) and DICOM through SimpleITK, the extra `formats`. Its millimetres run to the left and back."""
+"""NRRD, MetaImage and DICOM through SimpleITK, the extra `formats`. Its millimetres run to the left and back.
+
+A header alone (.nhdr, .mhd) names the file of its voxels, which must lie beside it: any other name could lead to any
+file on this machine.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lightm.data.reading.content import FETCH, check_size, looks_like
+from lightm.data.reading.content import FETCH, check_regular, check_size, looks_like
 from lightm.data.reading.faults import BadFile
 from lightm.data.reading.image import AXES, ImageFile, Remark
 from lightm.errors import LightMError
 
-SUFFIXES = (".nrrd", ".mha", ".dcm")
-# Only files that hold header and voxels: a header that names another file could name any on this machine.
-_READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO", ".dcm": "GDCMImageIO"}
+HEADERS = (".nhdr", ".mhd")
+SUFFIXES = (".nrrd", ".mha", ".dcm", *HEADERS)
+_READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+_READERS[".dcm"] = "GDCMImageIO"
+_TOGETHER = "put the two files side by side, under the name in the header, or save them as one (.mha, .nrrd)"
 _POSITION, _SERIES = "0020|0032", "0020|000e"
 
 
@@ -26,8 +32,13 @@ def read_itk(path: Path) -> ImageFile:
     """A volume (or, with one slice, a picture) of an .nrrd, .mha or .dcm file. BadFile if it is none."""
     sitk = _library(path)
     kind = path.suffix.lower()
-    if kind != ".dcm":
-        _check_attached(path)
+    if kind in HEADERS:
+        if not voxel_file(path):
+            raise BadFile(path, "unreadable", "names no file of its voxels that lies beside it", _TOGETHER)
+        for voxels in voxel_file(path):
+            check_regular(voxels)
+    elif kind != ".dcm" and _named_file(path):
+        raise BadFile(path, "unreadable", "is a header that names another file", "save header and voxels in one file")
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_READERS[kind])
     reader.SetFileName(str(path))
@@ -96,13 +107,25 @@ def _is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _check_attached(path: Path) -> None:
+def voxel_file(header: Path) -> list[Path]:
+    """The file of voxels that a .nhdr or .mhd header names, if it names one that lies beside it; else none."""
+    try:
+        name = _named_file(header) if header.is_file() else ""
+    except OSError:
+        return []
+    plain = name and "/" not in name and "\\" not in name and "%" not in name and not name.lower().startswith("list")
+    return [header.with_name(name)] if plain and header.with_name(name).is_file() else []
+
+
+def _named_file(path: Path) -> str:
+    """The other file that a header says its voxels are in; "" if they are in the same one."""
     with path.open("rb") as file:
         head = file.read(2**16)
-    lines = [line.strip().lower() for line in head.split(b"\n", 200)[:200]]
-    named = [line.partition(b"=")[2].strip() for line in lines if line.startswith(b"elementdatafile")]
-    if any(line.startswith((b"data file:", b"datafile:")) for line in lines) or any(n != b"local" for n in named):
-        raise BadFile(path, "unreadable", "is a header that names another file", "save header and voxels in one file")
+    for line in head.split(b"\n", 200)[:200]:
+        key, value = (part.strip() for part in line.partition(b"=" if b"=" in line else b":")[::2])
+        if key.lower() in (b"elementdatafile", b"data file", b"datafile") and value.lower() != b"local":
+            return value.decode(errors="replace")
+    return ""
 
 
 def _read(path: Path, reader: Any, sitk: Any) -> ImageFile:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lightm.data.images import READABLE, stem_of, suffix_of
 from lightm.data.reading.faults import WARNING, Fault, shown
-from lightm.data.reading.itk import is_series
+from lightm.data.reading.itk import HEADERS, is_series, voxel_file
 from lightm.errors import LightMError
 
 LAYOUTS = (("images", "masks"), ("imagesTr", "labelsTr"))
@@ -132,9 +132,11 @@ def _partner(stem: str, strangers: list[Path]) -> str:
 def _listed(layout: Layout, name: str) -> tuple[list[Path], list[Path]]:
     """The files of a folder (and its folders that are DICOM series), sorted: those that can be read, and the others."""
     readable, strangers = [], []
-    for path in sorted((layout.root / name).iterdir()):
+    files = sorted((layout.root / name).iterdir())
+    voxels = {inside for path in files if path.suffix.lower() in HEADERS for inside in voxel_file(path)}
+    for path in files:
         # Names with a dot in front are what macOS leaves in archives, the Decathlon's among them.
-        if path.name.startswith(".") or path.name.lower() in _IGNORED:
+        if path.name.startswith(".") or path.name.lower() in _IGNORED or path in voxels:
             continue
         if path.is_dir():
             if is_series(path):

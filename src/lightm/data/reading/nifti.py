@@ -57,6 +57,7 @@ def read_nifti(path: Path) -> ImageFile:
         order,
         stored="".join(nibabel.aff2axcodes(file.affine)),
         remarks=tuple(remarks),
+        header=header,
     )
 
 
