@@ -258,7 +258,7 @@ table(
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Three discs. The first has a thin coloured rim around it, the second a coloured patch in the far upper left corner, the third a coloured hole in its middle"}}
 fig, axes = plt.subplots(1, 3, figsize=(7.5, 2.7))
 for ax, (name, mask) in zip(axes, shapes.items(), strict=True):
-    ax.imshow(true + 2.0 * (mask != true), cmap="viridis", interpolation="nearest")
+    ax.imshow(np.where(mask != true, 2, true), cmap="viridis", interpolation="nearest")
     ax.set_title(f"{name}: DSC {found[name]['dsc']:.3f}")
     ax.set_axis_off()
 plt.show()
