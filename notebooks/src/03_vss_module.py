@@ -487,17 +487,6 @@ from lightm_book.live import explore_scan
 explore_scan(directions=True)
 
 # %% [markdown]
-# ## Try it live
-#
-# The scan of chapter 1 again, now with a choice of directions: which pixels does the
-# state remember at the chosen one?
-
-# %%
-from lightm_book.live import explore_scan
-
-explore_scan(directions=True)
-
-# %% [markdown]
 # ## Exercises
 #
 # ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
