@@ -417,19 +417,95 @@ for slow, fast in pairs:
 # 3. The odd sizes: the ends of vectors, tiles and chunks.
 # 4. Long and no memory, the large and tiny steps: the exponential and the softplus.
 # 5. The gradients, if there will be any, in the same order.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ How many bits?
+# :label: ex-travel-bits
+# A port computes without any error, and then rounds its results to the nearest number
+# of a format with $p$ significant bits, the leading one included. (Nothing overflows or
+# underflows.) Every result shall pass the file's relative tolerance of $10^{-5}$. What
+# is the smallest $p$?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Between $1$ and $2$ the neighbours of such a format are $2^{1-p}$ apart. How far from
+# a number is the nearest of them at most?
+# :::
+#
+# :::{solution} ex-travel-bits
+# :class: dropdown
+# Rounding to the nearest changes a number by $2^{-p}$ of it at most, and $2^{-p} \le
+# 10^{-5}$ needs $p \ge 16.6$. float32 has 24 bits, so seven are left for what rounding
+# does *on the way* to a result. Half precision (11) and bfloat16 (8) cannot pass: a
+# port to these needs a tolerance of its own, and a reason for it.
+#
+# ```python
+# bits = np.ceil(-np.log2(1e-5))
+# ```
+# :::
+
+# %%
+bits = None  # your answer
+
+check("ex-travel-bits", bits)
+
+# %% [markdown]
+# :::{exercise} ★ All decays at once
+# :label: ex-travel-decays
+# Without chunks, ONNX's graph would hold the decays of all tokens. How many MiB is that
+# in float32 for $L = 65{,}536$ tokens, $D = 64$ channels and $N = 16$ states, and how
+# many in chunks of 64 tokens?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# There is one decay for each token, channel and state.
+# :::
+#
+# :::{solution} ex-travel-decays
+# :class: dropdown
+# $4 \cdot L \cdot D \cdot N$ bytes: 256 MiB for one image, and a quarter of a MiB in
+# chunks, which stays in a cache.
+#
+# ```python
+# mebibytes = tuple(4 * tokens * 64 * 16 / 2**20 for tokens in (65536, 64))
+# ```
+# :::
+
+# %%
+mebibytes = None  # your answer: (all at once, in chunks)
+
+check("ex-travel-decays", mebibytes)
+
+# %% [markdown]
+# :::{exercise} ★★ The eighth
 # :label: ex-travel-port
-# Write the eighth: `my_scan(u, delta, A, B, C)` for *one* item, with nothing optional, in
-# plain Python. $u$ and $\Delta$ are lists of $L$ lists of $D$ numbers, $B$ and $C$ of $L$
-# lists of $N$, $A$ of $D$ lists of $N$; it returns $y$ as a list of lists. *Hint*: four
-# nested loops will do, if the state is a list of lists that lives outside of all of them.
+# Write `my_scan(u, delta, A, B, C)` for *one* item, with nothing optional, in plain
+# Python. $u$ and $\Delta$ are lists of $L$ lists of $D$ numbers, $B$ and $C$ of $L$
+# lists of $N$, $A$ of $D$ lists of $N$; it returns $y$ as a list of lists. `check` runs
+# it on all cases of the file that have nothing optional.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Three nested loops, over tokens, channels and states, will do. The state is a list of
+# lists that lives outside of all of them.
 # :::
 #
 # :::{solution} ex-travel-port
 # :class: dropdown
+# The order of the loops over channels and states is free; that of the tokens is not.
+#
 # ```python
 # def my_scan(u, delta, A, B, C):
 #     h = [[0.0 for _ in row] for row in A]
@@ -445,46 +521,30 @@ for slow, fast in pairs:
 # ```
 # :::
 
+
 # %%
 def my_scan(u, delta, A, B, C):
-    return None  # your answer
+    return None  # your answer: y, L lists of D numbers
 
 
-# %%
-REQUIRED = {"u", "delta", "A", "B", "C", "grad_y"}
-bare = [case for case in CASES if case.inputs.keys() == REQUIRED and not case.softplus]
-
-
-def verdict(port):
-    """Which of the cases without anything optional `port` does not pass."""
-    failed = []
-    for case in bare:
-        x = {name: values.tolist() for name, values in case.arguments().items()}
-        y = port(x["u"][0], x["delta"][0], x["A"], x["B"][0], x["C"][0])
-        if y is None:
-            return None
-        if cases.error(case.expected["y"], np.array(y)[None]) > 1:
-            failed.append(case.name)
-    return failed
-
-
-failed = verdict(my_scan)
-if failed is None:
-    print("Replace None by your answer.")
-else:
-    print(f"Not yet: {', '.join(failed)}" if failed else f"Right: {len(bare)} passed.")
+check("ex-travel-port", my_scan)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ What short cases let pass
 # :label: ex-travel-wrong
-# A file of cases is only as good as its cases. Write a *wrong* scan that every case of at
-# most 16 tokens lets pass: `wrong_scan(x)` takes the arguments of `numpy_scan.scan` as a
-# dictionary and returns $y$. *Hint*: `FAULTS` has one that is nearly it.
+# A file of cases is only as good as its cases. Write a *wrong* scan that every case of
+# at most 16 tokens lets pass, and that every longer one notices. `wrong_scan(x)` takes
+# the arguments of `numpy_scan.scan` as a dictionary and returns $y$.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# `FAULTS` has one that is nearly it.
 # :::
 #
 # :::{solution} ex-travel-wrong
 # :class: dropdown
-# Forget the state after 16 tokens, as a kernel does that was only tried on one chunk:
+# Forget the state after 16 tokens, as a kernel does that was only tried on one chunk.
 #
 # ```python
 # def wrong_scan(x):
@@ -499,51 +559,34 @@ else:
 
 # %%
 def wrong_scan(x):
-    return None  # your answer
+    return None  # your answer: y, (B, L, D)
 
 
-# %%
-inputs = [case.arguments() | {"softplus": case.softplus} for case in CASES]
-answers = [wrong_scan(x) for x in inputs]
-if answers[0] is None:
-    print("Replace None by your answer.")
-else:
-    passed = {
-        case.name: cases.error(case.expected["y"], y) <= 1
-        for case, y in zip(CASES, answers, strict=True)
-    }
-    short = all(passed[case.name] for case in CASES if case.sizes["L"] <= 16)
-    wrong = [name for name, good in passed.items() if not good]
-    if short and wrong:
-        print(f"Right: wrong, and noticed only by {', '.join(wrong)}.")
-    else:
-        print("Not yet: " + ("it is right" if short else "a short case notices it"))
+check("ex-travel-wrong", wrong_scan)
 
 # %% [markdown]
-# :::{exercise}
-# :label: ex-travel-decays
-# Without chunks, ONNX's graph would hold the decays of all tokens. How many MiB are that
-# in float32 for the record's shape, and how many are they in chunks of 64 tokens?
-# *Hint*: one decay for each token, channel and state.
+# :::{exercise} ★★★ Open: a place of your own
+# :label: ex-travel-open
+# Port the scan to a language or a device that is not among the seven. Before you begin,
+# fill in its row of the table in "What changes, and what stays", and write down which
+# cases you expect to fail first. Go through the file in the order above, and keep a
+# list of what failed and why. Then find a mistake that the file does *not* notice, and
+# a case that does.
 # :::
 #
-# :::{solution} ex-travel-decays
+# :::{hint}
 # :class: dropdown
-# $4 \cdot L \cdot D \cdot N$ bytes: 256 MiB for one image, and a quarter of a MiB in
-# chunks: `mebibytes = (256, 0.25)`.
+# Start from `numpy_scan`. For the last part, list what your place does that no other
+# does: another vector width, another exponential, another way to cut. Which sizes and
+# values does the file have just beside these borders?
 # :::
-
-# %%
-mebibytes = (None, None)  # your answer: (all at once, a chunk)
-
-# %%
-_, D, L, N = row["shape"]
-truth = tuple(4 * tokens * D * N / 2**20 for tokens in (L, 64))
-if None in mebibytes:
-    print("Replace None by your answer.")
-else:
-    right = np.allclose(mebibytes, truth)
-    print("Right." if right else "Not yet: four bytes a number.")
+#
+# :::{solution} ex-travel-open
+# :class: dropdown
+# A good answer compares its prediction with what failed, and names for each failure the
+# line that caused it. It times nothing before all cases pass. Its new case is small,
+# says what it is there for, and comes with the wrong scan that all older cases let pass.
+# :::
 
 # %% [markdown]
 # ## In short

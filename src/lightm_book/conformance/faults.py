@@ -28,10 +28,10 @@ def _natural_base(x: dict) -> NDArray:
     return _y(x, A=x["A"] * np.log2(np.e).astype(x["A"].dtype))
 
 
-def _no_carry(x: dict) -> NDArray:
-    """Every chunk of 64 tokens starts from zero."""
+def no_carry(x: dict, chunk: int = 64) -> NDArray:
+    """Every chunk of tokens starts from zero."""
     L = x["u"].shape[1]
-    pieces = [_tokens(x, t, t + 64) for t in range(0, L, 64)]
+    pieces = [_tokens(x, t, t + chunk) for t in range(0, L, chunk)]
     return np.concatenate([_y(piece) for piece in pieces], 1)
 
 
@@ -109,7 +109,7 @@ FAULTS: dict[str, Callable[[dict], NDArray]] = {
     "B and C exchanged": _exchanged,
     "A times log2(e), and then exp": _natural_base,
     "state read before it is updated": _read_before_write,
-    "state not carried into the next 64 tokens": _no_carry,
+    "state not carried into the next 64 tokens": no_carry,
     "state carried into the next item": _items_share_a_state,
     "tokens after the last four left out": _last_tokens,
     "channels after the last four left out": _last_channels,

@@ -5,7 +5,7 @@ LIGHTM_MARK=1 in the environment a missing or wrong answer raises, so that `pyte
 
 answers.py      the kinds of answers: numbers, words, functions, and whatever a test of its own judges
 sequences.py    chapters 1 and 2        layers.py    chapters 3 to 5       training.py  chapters 6 to 8
-paper.py        chapters 9, 10 and 12   cost.py      chapters 11 and 13
+paper.py        chapters 9, 10 and 12   cost.py      chapters 11, 13 and 14
 """
 
 import os

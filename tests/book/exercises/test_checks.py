@@ -1,5 +1,6 @@
 """Each check accepts right answers in every sensible form, and says what is wrong with wrong ones."""
 
+import math
 from fractions import Fraction
 from functools import partial
 
@@ -10,6 +11,8 @@ import torch.nn.functional as F
 
 from lightm.errors import LightMError
 from lightm.models.vss import VSSModule
+from lightm_book.conformance import numpy_scan
+from lightm_book.conformance.faults import FAULTS, no_carry
 from lightm_book.exercises import EXERCISES, NotRight, check, judge
 from lightm_book.exercises.answers import MISSING, RIGHT, Function, Numbers, Probed, Word, array
 from lightm_book.show.explorer import Knobs
@@ -45,10 +48,31 @@ def turned_by_hand(x):
     return module(x.flip(1), (5, 7)).flip(1)
 
 
+def scan_in_lists(u, delta, A, B, C):
+    h = [[0.0] * len(row) for row in A]
+    out = []
+    for u_t, delta_t, B_t, C_t in zip(u, delta, B, C, strict=True):
+        for d, (x, step) in enumerate(zip(u_t, delta_t, strict=True)):
+            h[d] = [math.exp(step * a) * s + step * b * x for a, s, b in zip(A[d], h[d], B_t, strict=True)]
+        out.append([sum(c * s for c, s in zip(C_t, row, strict=True)) for row in h])
+    return out
+
+
+def scan_in_float32(*lists):
+    u, delta, A, B, C = (np.array(values, np.float32) for values in lists)
+    return numpy_scan.scan(u[None], delta[None], A, B[None], C[None])[0][0]
+
+
+def off_behind_16_tokens(x):
+    return torch.from_numpy(numpy_scan.scan(**x)[0] + (np.arange(x["u"].shape[1]) >= 16)[:, None])
+
+
 OTHERS = {
     "ex-rvm-identity": ["mixer.gate_proj.weight", "mixer.in_proj.weight"],
     "ex-vss-reverse": [turned_by_hand, partial(turned_by_hand)],
     "ex-counting-budget": [Knobs(width=20, bottleneck=1), Knobs(dims=2, size=512, width=20, bottleneck=1)],
+    "ex-travel-port": [scan_in_lists, scan_in_float32, lambda *lists: torch.tensor(scan_in_lists(*lists))],
+    "ex-travel-wrong": [off_behind_16_tokens, partial(no_carry, chunk=16), lambda x: no_carry(x, 16).tolist()],
 }
 
 
@@ -129,6 +153,19 @@ def test_padding_leaves_a_size_that_fits_as_it_is():
 @pytest.mark.parametrize("change", [{"states": 1}, {"expansion": 1}, {"encoder": 1}, {"size": 256}, {"dims": 3}])
 def test_a_network_on_a_budget_keeps_what_the_exercise_fixes(change):
     assert "fixes" in judge("ex-counting-budget", Knobs(width=20, bottleneck=1, **change))
+
+
+def test_a_port_hears_which_cases_it_does_not_pass():
+    def cut_after_64_tokens(u, delta, A, B, C):
+        halves = (slice(0, 64), slice(64, None))
+        return [y for half in halves for y in scan_in_lists(u[half], delta[half], A, B[half], C[half])]
+
+    assert judge("ex-travel-port", cut_after_64_tokens) == "Not passed: long memory. Begin with the first of them."
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_no_fault_of_the_conformance_room_is_ready_made_for_the_exercise_on_long_cases(fault):
+    assert judge("ex-travel-wrong", FAULTS[fault]) not in (RIGHT, MISSING)
 
 
 def test_one_number_in_the_place_of_two_is_named_as_such():
