@@ -69,7 +69,7 @@ def test_a_colour_picture_is_used_as_gray_and_a_turned_one_upright_and_both_is_s
     colours.save(tmp_path / "photo.png", exif=exif)
     colours.convert("L").transpose(Image.Transpose.ROTATE_270).save(tmp_path / "upright.png")
     for name in ("photo", "upright"):
-        predictor.predict_file(tmp_path / f"{name}.png", tmp_path / f"{name}-mask.png")
+        predict_file(predictor, tmp_path / f"{name}.png", tmp_path / f"{name}-mask.png")
     assert (tmp_path / "photo-mask.png").read_bytes() == (tmp_path / "upright-mask.png").read_bytes()
     said = [record.getMessage().partition("photo.png ")[2] for record in caplog.records]
     assert said == ["was turned as its EXIF data asks.", "has colours: the network was given its shades of gray."]

@@ -8,6 +8,7 @@ import torch
 from networks import halved
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import save_file
 from tiny import cheaply
 
 import lightm
@@ -85,11 +86,18 @@ def test_a_mistyped_name_gets_the_right_one(package, capsys, tmp_path):
         Predictor("tiny-lunges")
 
 
-def test_a_checkpoints_own_file_loads_but_does_not_say_how_to_prepare_images(tiny_run, tmp_path):
+def test_a_checkpoints_own_file_is_enough_unless_it_is_of_an_older_version(tiny_run, tmp_path):
     checkpoint = tiny_run[0] / "best" / "model.safetensors"
-    lightm.load(checkpoint)
+    found = Predictor(checkpoint, "cpu")
+    assert found.config.data.size == Predictor(tiny_run[0], "cpu").config.data.size
+    with safe_open(checkpoint, "pt") as file:
+        said = json.loads(file.metadata()["lightm"])
+        del said["config"]
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    save_file(tensors, tmp_path / "old.safetensors", {"lightm": json.dumps(said)})
+    lightm.load(tmp_path / "old.safetensors")
     with pytest.raises(LightMError, match=r"how its images are prepared: give the run folder"):
-        Predictor(checkpoint)
+        Predictor(tmp_path / "old.safetensors")
     (tmp_path / "cut.safetensors").write_bytes(checkpoint.read_bytes()[:500])
     with pytest.raises(LightMError, match="no safetensors file, or a damaged one"):
         Predictor(tmp_path / "cut.safetensors")
@@ -100,6 +108,6 @@ def test_a_checkpoints_own_file_loads_but_does_not_say_how_to_prepare_images(tin
 def test_a_file_whose_split_is_another_one_is_not_scored(tiny_run, file, monkeypatch):
     found = shipped.read_weights(file)
     found.about["data"]["split_sha256"] = "0" * 64
-    monkeypatch.setattr("lightm.inference.open_trained", lambda source: found)
+    monkeypatch.setattr("lightm.inference.held_out.open_trained", lambda source: found)
     with pytest.raises(LightMError, match="The split of"):
         evaluate_run("lungs")
