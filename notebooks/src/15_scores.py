@@ -371,88 +371,156 @@ plt.show()
 # * At which size was the score taken: at that of the network, or at that of the images?
 # * How large are the objects? Is there a score in millimetres beside the overlap?
 # * How many training runs stand behind a number, and who chose the best of them, on which cases?
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# :::{exercise}
+# ★ takes a line, ★★ some thought, ★★★ an afternoon. `check` says whether an answer is
+# right, and if it is not, what to think about.
+
+# %% tags=["hide-input"]
+from lightm_book.exercises import check
+
+# %% [markdown]
+# :::{exercise} ★ Two bounds
 # :label: ex-scores-bounds
-# A table prints a mean DSC of 0.90. Between which two numbers must the mean IoU lie? Three decimals each.
+# A table prints a mean DSC of 0.90. Between which two numbers must the mean IoU over
+# the same images lie? Three decimals each.
+# :::
 #
-# *Hint*: it is smallest when all images score alike.
+# :::{hint}
+# :class: dropdown
+# It is smallest when all images score alike. When is it largest?
 # :::
 #
 # :::{solution} ex-scores-bounds
 # :class: dropdown
-# $0.9 / (2 - 0.9) = 0.818$ if all images score alike, and $0.900$ if 90 of 100 images are perfect and 10 are lost:
-# `bounds = (0.818, 0.900)`.
+# $0.9 / (2 - 0.9) = 0.818$ if all images score alike, and $0.900$ if 90 of 100 images
+# are perfect and 10 are lost.
+#
+# ```python
+# bounds = (0.9 / (2 - 0.9), 0.9)
+# ```
 # :::
 
 # %%
 bounds = None  # your answer: (lowest, highest)
 
-# %%
-right = (round(iou_of(0.9), 3), 0.9)
-print(
-    "Replace None by your answer."
-    if bounds is None
-    else "Right."
-    if np.allclose(bounds, right, atol=6e-4)
-    else "Not yet."
-)
+check("ex-scores-bounds", bounds)
 
 # %% [markdown]
-# :::{exercise}
-# :label: ex-scores-place
-# Make a prediction for the disc `disc(24)` whose DSC is at least 0.99 and whose greatest surface distance is as large
-# as this picture allows. Change one pixel. What do HD95 and ASSD say of it?
+# :::{exercise} ★ Three means
+# :label: ex-scores-empty
+# Of twenty cases five do not have the class. A network finds nothing in these five, and
+# has a mean DSC of 0.7 over the other fifteen. What is its mean DSC if cases without
+# the class are left out, if they count as 1, and if they count as 0?
+# :::
 #
-# *Hint*: `mask = disc(24)`, then set one element of `mask`. HD95 is a percentile: what does one pixel of surface among
-# more than a hundred change?
+# :::{hint}
+# :class: dropdown
+# What is the sum of the scores, and over how many cases is the mean?
+# :::
+#
+# :::{solution} ex-scores-empty
+# :class: dropdown
+# $0.7$, $(15 \cdot 0.7 + 5) / 20 = 0.775$ and $15 \cdot 0.7 / 20 = 0.525$, all for the
+# same masks.
+#
+# ```python
+# means = (0.7, (15 * 0.7 + 5) / 20, 15 * 0.7 / 20)
+# ```
+# :::
+
+# %%
+means = None  # your answer: (left out, as 1, as 0)
+
+check("ex-scores-empty", means)
+
+# %% [markdown]
+# :::{exercise} ★★ One stray pixel
+# :label: ex-scores-place
+# Change *one* pixel of a mask such that the greatest distance between the surfaces of
+# prediction and truth is as large as the picture allows. Write `stray(true)`: it gets
+# the mask `disc(24)` and returns the prediction. Guess first, then ask `score`: what do
+# DSC, HD95 and ASSD say of it?
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Which pixel is farthest from the disc? And HD95 is a percentile: what does one pixel
+# of surface among more than a hundred change?
 # :::
 #
 # :::{solution} ex-scores-place
 # :class: dropdown
-# `mask = disc(24)` and `mask[0, 0] = True`. HD95 stays 0, because it ignores the farthest five percent of the surface;
-# ASSD grows a little. The plain Hausdorff distance would be tens of pixels, which is why few people use it: one stray
-# pixel rules it.
+# A corner. DSC stays above 0.99, and HD95 stays 0, because it ignores the farthest five
+# percent of the surface; ASSD grows a little. The plain Hausdorff distance would be
+# tens of pixels: one stray pixel rules it, which is why HD95 is often preferred.
+#
+# ```python
+# def stray(true):
+#     mask = true.copy()
+#     mask[0, 0] = True
+#     return mask
+# ```
 # :::
 
-# %%
-mask = None  # your answer: a mask (SIZE, SIZE)
 
 # %%
-if mask is None:
-    print("Replace None by your answer.")
-else:
-    answer = score(mask, disc(24))
-    good = answer["dsc"] >= 0.99 and mask[0, 0] and answer["hd95"] == 0
-    print(", ".join(f"{name} {answer[name]:.4f}" for name in ("dsc", "hd95", "assd")))
-    print("Right." if good else "Not yet.")
+def stray(true):
+    return None  # your answer: a mask of the shape of `true`
+
+
+check("ex-scores-place", stray)
 
 # %% [markdown]
-# :::{exercise}
+# :::{exercise} ★★ The other way round
 # :label: ex-scores-order
-# Give the DSCs of two networks on three images each, such that the first has the higher mean DSC and the second the
-# higher mean IoU.
+# Give the DSCs of two networks on three images each, such that the first has the higher
+# mean DSC and the second the higher mean IoU.
+# :::
 #
-# *Hint*: let one be even and the other uneven, with nearly the same mean.
+# :::{hint}
+# :class: dropdown
+# Let one be even and the other uneven, with nearly the same mean.
 # :::
 #
 # :::{solution} ex-scores-order
 # :class: dropdown
-# `networks = ([0.81, 0.81, 0.81], [1.0, 1.0, 0.42])`: mean DSC 0.81 against 0.807, mean IoU 0.68 against 0.755.
+# Mean DSC 0.81 against 0.807, mean IoU 0.68 against 0.755: the uneven network gains.
+#
+# ```python
+# networks = ([0.81, 0.81, 0.81], [1.0, 1.0, 0.42])
+# ```
 # :::
 
 # %%
 networks = None  # your answer: ([...], [...])
 
-# %%
-if networks is None:
-    print("Replace None by your answer.")
-else:
-    one, two = (np.array(values, float) for values in networks)
-    good = one.mean() > two.mean() and iou_of(one).mean() < iou_of(two).mean()
-    print("Right." if good and len(one) == len(two) == 3 else "Not yet.")
+check("ex-scores-order", networks)
+
+# %% [markdown]
+# :::{exercise} ★★★ Open: read a table
+# :label: ex-scores-open
+# Take a paper on segmentation that you know and one table of its results. Put the
+# questions of "Before you believe a table" to it, and note for each where the paper
+# answers it. Where the table has DSC and IoU, look whether each pair is possible as
+# means. Then write, in two sentences, what the table shows, and what it leaves open.
+# :::
+#
+# :::{hint}
+# :class: dropdown
+# Look into the supplement and the published code, too: the rule for empty masks is
+# often only there.
+# :::
+#
+# :::{solution} ex-scores-open
+# :class: dropdown
+# A good answer gives the place of each answer, and keeps "not reported" apart from
+# "wrong": a pair outside of the bounds may be another kind of mean. Its two sentences
+# claim nothing that one run, or overlapping intervals, cannot carry. It asks the
+# authors before it writes about them.
+# :::
 
 # %% [markdown]
 # ## In short

@@ -6,6 +6,7 @@ LIGHTM_MARK=1 in the environment a missing or wrong answer raises, so that `pyte
 answers.py      the kinds of answers: numbers, words, functions, and whatever a test of its own judges
 sequences.py    chapters 1 and 2        layers.py    chapters 3 to 5       training.py  chapters 6 to 8
 paper.py        chapters 9, 10 and 12   cost.py      chapters 11, 13 and 14
+scores.py       chapter 15
 """
 
 import os
@@ -13,11 +14,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightm.errors import LightMError, suggest
-from lightm_book.exercises import cost, layers, paper, sequences, training
+from lightm_book.exercises import cost, layers, paper, scores, sequences, training
 from lightm_book.exercises.answers import MISSING, RIGHT, Exercise
 
 EXERCISES: Mapping[str, Exercise] = {
-    label: exercise for part in (sequences, layers, training, paper, cost) for label, exercise in part.EXERCISES.items()
+    label: exercise
+    for part in (sequences, layers, training, paper, cost, scores)
+    for label, exercise in part.EXERCISES.items()
 }
 
 

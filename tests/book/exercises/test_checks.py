@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from lightm.errors import LightMError
+from lightm.evaluation.scores import score_masks
 from lightm.models.vss import VSSModule
 from lightm_book.conformance import numpy_scan
 from lightm_book.conformance.faults import FAULTS, no_carry
-from lightm_book.exercises import EXERCISES, NotRight, check, judge
+from lightm_book.exercises import EXERCISES, NotRight, check, judge, scores
 from lightm_book.exercises.answers import MISSING, RIGHT, Function, Numbers, Probed, Word, array
 from lightm_book.show.explorer import Knobs
 
@@ -67,12 +68,20 @@ def off_behind_16_tokens(x):
     return torch.from_numpy(numpy_scan.scan(**x)[0] + (np.arange(x["u"].shape[1]) >= 16)[:, None])
 
 
+def in_the_lower_right(true):
+    mask = np.array(true)
+    mask[-1, -1] = True
+    return mask
+
+
 OTHERS = {
     "ex-rvm-identity": ["mixer.gate_proj.weight", "mixer.in_proj.weight"],
     "ex-vss-reverse": [turned_by_hand, partial(turned_by_hand)],
     "ex-counting-budget": [Knobs(width=20, bottleneck=1), Knobs(dims=2, size=512, width=20, bottleneck=1)],
     "ex-travel-port": [scan_in_lists, scan_in_float32, lambda *lists: torch.tensor(scan_in_lists(*lists))],
     "ex-travel-wrong": [off_behind_16_tokens, partial(no_carry, chunk=16), lambda x: no_carry(x, 16).tolist()],
+    "ex-scores-place": [in_the_lower_right, lambda true: torch.from_numpy(in_the_lower_right(true)).long()],
+    "ex-scores-order": [np.array([[0.9, 0.9, 0.9], [1, 0.7, 0.99]]), [torch.full((3,), 0.51), [1, 0.5, 0]]],
 }
 
 
@@ -166,6 +175,12 @@ def test_a_port_hears_which_cases_it_does_not_pass():
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 def test_no_fault_of_the_conformance_room_is_ready_made_for_the_exercise_on_long_cases(fault):
     assert judge("ex-travel-wrong", FAULTS[fault]) not in (RIGHT, MISSING)
+
+
+def test_the_stray_pixel_of_the_exercise_changes_the_mean_distance_and_not_the_percentile():
+    true = scores.disc()
+    found = score_masks(EXERCISES["ex-scores-place"].truth()(true), true, (1.0, 1.0))
+    assert found["dsc"] >= 0.99 and found["hd95"] == 0 and 0 < found["assd"] < 1  # as the solution says
 
 
 def test_one_number_in_the_place_of_two_is_named_as_such():
