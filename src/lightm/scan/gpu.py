@@ -71,7 +71,7 @@ def states_shape(batch: int, length: int, channels: int, d_state: int) -> tuple[
 def forward(inputs: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
     """y (B, L, D) in u's dtype, last state (B, D, N), states between chunks or an empty tensor; see chunked.forward."""
     u, p = inputs.u, _Problem(inputs)
-    states = p.new(states_shape(p.batch, p.L, p.channels, p.d_state))
+    states = p.new(*states_shape(p.batch, p.L, p.channels, p.d_state))
     if p.empty:
         y, last_state, _ = chunked.forward(p.widened(), False)
         return y, last_state, states if keep_states else p.new(0)

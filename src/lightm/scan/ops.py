@@ -73,7 +73,7 @@ def _(*arguments):
     d_state = x.A.shape[1]
     dtype, module = arithmetic_dtype(*x.tensors), _choose(backend, x)
     kept = math.prod(module.states_shape(batch, length, channels, d_state)) if keep_states else 0
-    last_state, kept = x.u.new_empty((batch, channels, d_state), dtype=dtype), x.u.new_empty(kept, dtype=dtype)
+    last_state, kept = x.u.new_empty((batch, channels, d_state), dtype=dtype), x.u.new_empty((kept,), dtype=dtype)
     return x.u.new_empty((batch, length, channels)), last_state, kept
 
 
