@@ -278,7 +278,7 @@ def test_weights_that_do_not_say_the_size_of_their_images_are_refused(tiny_run, 
     said["task"] = {"spatial_dims": 2, "in_channels": 1, "classes": ["background", "lung"], "normalise": "zscore"}
     tensors = load_file(tiny_run[0] / "best" / "model.safetensors")
     save_file(tensors, tmp_path / "old.safetensors", {"lightm": json.dumps(said)})
-    with pytest.raises(LightMError, match="does not say how large its images were in training"):
+    with pytest.raises(LightMError, match="does not say how its images are prepared"):
         Predictor(tmp_path / "old.safetensors")
 
 

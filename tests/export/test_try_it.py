@@ -11,7 +11,7 @@ from networks import halved
 from PIL import Image
 
 from lightm.data.transforms import normalise_image
-from lightm.inference import Predictor
+from lightm.inference import Predictor, predict_file
 from lightm_book.show.stages import stage_outputs
 from lightm_book.try_it import assets, panel, phantoms
 
@@ -165,7 +165,7 @@ def test_a_picture_of_the_readers_is_outlined_as_lightm_predict_has_it(page, tin
     page.give("#ti-file", tmp_path / "mine.png")
     page.wait("document.getElementById('ti-caption').innerText.includes('mine.png')")
     page.wait("document.getElementById('ti-status').innerText.startsWith('Done')")
-    shares = Predictor(tiny_run[0], "cpu").predict_file(tmp_path / "mine.png", tmp_path / "mask.png")
+    shares = predict_file(Predictor(tiny_run[0], "cpu"), tmp_path / "mine.png", tmp_path / "mask.png")
     found = float(page.text("#ti-status").partition("lung ")[2].split(" %")[0])
     assert found == pytest.approx(100 * shares["lung"], abs=0.3)
     page.give("#ti-file", __file__)

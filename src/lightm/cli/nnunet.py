@@ -44,7 +44,7 @@ def _run(args: argparse.Namespace) -> None:
         print(TRAINERS)
         return
     from lightm.nnunet.plans import find_plans, read_plans, write_plans
-    from lightm.training.config import parse_setting
+    from lightm.training.settings import parse_setting
 
     source = find_plans(args.dataset, args.plans)
     path = write_plans(source, args.model, dict(map(parse_setting, args.options)), args.force)

@@ -56,14 +56,13 @@ def marks(path: Path) -> list[Mark]:
     cells = [(found[1], cell) for cell in notebook.cells if cell.cell_type == "code" and (found := _last(cell.source))]
     if not cells:
         raise LightMError(f'{path} has no exercise: a cell that ends with check("ex-...", answer).')
-    os.environ |= ENVIRONMENT | {"LIGHTM_MARK": "1"}
     resources = {"metadata": {"path": str(NOTEBOOKS)}}
     client = NotebookClient(
         notebook, timeout=TIMEOUT, kernel_name=KERNEL["name"], resources=resources, allow_errors=True
     )
     try:
         with quiet_stderr():
-            client.execute()
+            client.execute(env=os.environ | ENVIRONMENT | {"LIGHTM_MARK": "1"})
     except (CellTimeoutError, DeadKernelError) as error:
         raise LightMError(f"{path} was not run to its end: {strip_ansi(str(error)).splitlines()[0]}") from error
     return [_mark(label, cell, points.get(label, 0)) for label, cell in cells]

@@ -46,6 +46,7 @@ RUBRIC = (
 def markdown(text: str) -> str:
     """MyST as plain HTML: roles become their text, directives their content, formulas are left to MathJax."""
     text = re.sub(r"\{\w[\w:-]*\}`([^`<]*?)(?: ?<[^>`]*>)?`", lambda m: m[1].split("/")[-1].replace("_", " "), text)
+    text = re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.html", text)  # to the slides of that chapter, which lie beside
     text = re.sub(r"^(:::+|```\{)(?!.*\{(math|table)).*$", "", text, flags=re.MULTILINE)
     md = MarkdownIt("commonmark", {"html": True}).enable("table").use(dollarmath_plugin)
     return re.sub(

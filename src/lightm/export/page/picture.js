@@ -36,9 +36,12 @@ lightm.orientation = (exif) => {
 // The same of a JPEG file.
 lightm.jpegOrientation = (bytes) => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 2; at + 10 < bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda; at += 2 + view.getUint16(at + 2)) {
+  let at = 2;
+  while (at + 10 < bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda) {
+    const end = at + 2 + view.getUint16(at + 2);
     const named = String.fromCharCode(...bytes.subarray(at + 4, at + 8)) === "Exif";
-    if (bytes[at + 1] === 0xe1 && named) return lightm.orientation(bytes.subarray(at + 10, at + 2 + view.getUint16(at + 2)));
+    if (bytes[at + 1] === 0xe1 && named) return lightm.orientation(bytes.subarray(at + 10, end));
+    at = end;
   }
   return 1;
 };

@@ -73,7 +73,8 @@ lightm.service = (tell, rest) => {
     },
 
     async again({ id, options, cover }) {
-      const planes = cover ? input.map((plane) => lightm.covered(plane, engine.description.network.size, cover)) : input;
+      const size = engine.description.network.size;
+      const planes = cover ? input.map((plane) => lightm.covered(plane, size, cover)) : input;
       tell({ type: "again", id, ...(await compute(id, planes, options)) });
     },
 
