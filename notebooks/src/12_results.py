@@ -463,9 +463,8 @@ for base in order:
             )
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(range(len(order)), [called[n] for n in reversed(order)], fontsize=10)
-    ax.set(
-        xlim=(-reach, reach), xlabel="DSC minus that of the base, points (95% over runs)"
-    )
+    ax.set(xlim=(-reach, reach))
+    ax.set_xlabel("DSC minus that of the base, points (95% over runs)")
     frames.append(fig)
     labels.append(f"base: {called[base]}")
 frames_slider(
@@ -1057,8 +1056,8 @@ check("ex-results-interval", half_width)
 # :label: ex-results-runs
 # The runs of two networks spread with a standard deviation of 0.3 points each. How many
 # runs of each does a t-test at the 5% level need to find a true difference of 0.5
-# points in four of five experiments? Use
-# `lightm_book.compare.statistics.detectable_difference`.
+# points in four of five experiments? Use `detectable_difference` of
+# `lightm_book.compare.statistics`.
 # :::
 #
 # :::{hint}

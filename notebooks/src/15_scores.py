@@ -98,7 +98,8 @@ frames_slider(
     labels,
     alt="Two discs of one size, the true mask and the prediction, which moves right; "
     "their overlap shrinks",
-    caption="Overlap is zero once the discs part; a distance goes on growing.",
+    caption="Blue: only the truth. Green: only the prediction. Yellow: both. Overlap "
+    "is zero once the discs part; a distance goes on growing.",
 )
 
 # %% [markdown]
@@ -264,8 +265,8 @@ for ax, (name, mask) in zip(axes, shapes.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Rim and island have the same DSC to the last digit. A surgeon would shrug at the one and stop at the other. The
-# surface scores tell them apart, each in its own way:
+# The wrong pixels are yellow. Rim and island have the same DSC to the last digit. A surgeon would shrug at the one and
+# stop at the other. The surface scores tell them apart, each in its own way:
 #
 # * **HD95**, the 95th percentile of the distances between the surfaces, is large for the island: some of the predicted
 #   surface is far from the truth. It says how bad the bad places are.
