@@ -359,9 +359,9 @@ frames_slider(
 #
 # Other test cases would have given another mean. How different? The standard error of a mean of $n$ cases is their
 # standard deviation divided by $\sqrt n$, and Student's t says how many standard errors to either side hold the mean over
-# all patients *of whom these are a sample* in 95% of such experiments. That is the one rule by which every interval in
-# this book is made; where a network was trained several times, the runs take the place of the cases
-# ({doc}`12_results`).
+# all patients *of whom these are a sample* in 95% of such experiments. That is the one rule for the intervals of the
+# chapters; where a network was trained several times, the runs take the place of the cases ({doc}`12_results`).
+# (`lightm evaluate` and {doc}`../book/model_card` give intervals of the bootstrap, which comes below.)
 
 # %%
 show_source(mean_interval)

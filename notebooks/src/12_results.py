@@ -254,7 +254,7 @@ table(
 )
 
 # %% [markdown]
-# One rule gives every interval of this book, and the scorecard's. Where a network was trained several times, the
+# One rule gives every interval of the chapters and of the scorecard. Where a network was trained several times, the
 # sample are its *runs*: the interval says where the mean of many more runs would lie. Of a single run nothing is known
 # about other runs, and the sample are its *test cases* ({doc}`07_real_xrays`): how far other patients would move the
 # mean.
