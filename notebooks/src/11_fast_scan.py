@@ -545,7 +545,7 @@ assert gain["mamba.py"] > gain["lightm cpu"]
 
 # %%
 head = f"{'tokens':>8}{'calls, forward':>16}{'loop':>10}"
-print(head + f"{'one state per chunk':>21}{'one per token':>15}")
+print(head + f"{'one state per chunk':>20}{'one per token':>14}")
 calls = {}
 for L in (1024, 4096, 16384):
     x = random_inputs(Shape(1, 4, L, 2))
@@ -842,8 +842,8 @@ assert math.isclose(sum(shares.values()), 1, rel_tol=1e-6)
 # the rows of LightM-UNet's first stage:
 
 # %%
-# NVIDIA's data sheet of the H200: multiprocessors, Hz at most, bytes per second; of each
-# multiprocessor in a cycle, the exponentials and multiply-adds.
+# NVIDIA's data sheet of the H200: multiprocessors, Hz at most, bytes per second; of
+# each multiprocessor in a cycle, the exponentials and multiply-adds.
 multiprocessors, clock, bandwidth, exponentials_a_cycle, multiply_adds_a_cycle = (
     132,
     1.98e9,
