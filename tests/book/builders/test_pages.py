@@ -136,6 +136,13 @@ def test_every_internal_link_leads_somewhere(book, pages):
                 assert unquote(url.fragment) in ids[target], f"{name}: {link['href']}"
 
 
+def test_no_page_shows_the_source_of_a_formula(pages):
+    for name, page in pages.items():
+        for text in page.select_one("article").find_all(string=re.compile(r"\$[^$]*\\[a-zA-Z]|\\operatorname")):
+            inside = {word for parent in text.parents for word in (parent.name, *(parent.get("class") or ()))}
+            assert inside & {"math", "script", "pre", "code"}, f"{name}: {text.strip()[:80]}"
+
+
 @pytest.mark.browser
 def test_maths_is_rendered_without_a_network(book, pages, browse):
     with_maths = {name: len(page.select(".math")) for name, page in pages.items() if page.select(".math")}
