@@ -16,6 +16,8 @@ def mend(html: str) -> str:
     """A page as it should be."""
     # The shortcut is no part of the button's name.
     html = html.replace(f"{SHORTCUT}>", f'{SHORTCUT} aria-hidden="true">')
+    # A folded cell is called what is written on it.
+    html = html.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     # Sphinx makes a definition list without terms of a signature on several lines.
     html = SIGNATURE.sub(_parameters, html)
     # Its list of references is to be read as one text, and has links between its items.

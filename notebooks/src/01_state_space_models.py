@@ -1026,7 +1026,7 @@ def legs_integral(n, x):
 
 
 memory = {N: states(*zoh(*hippo_legs(N), delta), row)[-1] for N in (4, 16, 64)}
-for N, h in memory.items():  # h (N,): all that is left of the row; equation (eq-hippo)
+for N, h in memory.items():  # h (N,): all that is left of the row
     over_pixels = np.stack([np.diff(legs_integral(n, x_edge)) for n in range(N)])
     assert np.allclose(h, over_pixels @ row.numpy(), atol=1e-9)
 

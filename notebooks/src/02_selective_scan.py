@@ -227,7 +227,7 @@ assert torch.allclose(sum(one_each), M_three)
 
 # %%
 def then(first, second):
-    """What two steps (a, b) do one after the other: equation (eq-compose)."""
+    """What two steps (a, b) do one after the other: `f2(f1(h))` as a pair."""
     return second[0] * first[0], second[0] * first[1] + second[1]
 
 
@@ -449,7 +449,7 @@ assert torch.allclose(in_chunks, wanted)
 
 # %%
 def gradients_by_hand(u, delta, A, B, C, D, dy):
-    """(eq-adjoint), (eq-gradients): u, delta, dy (D, L), A (D, N), B, C (N, L), D."""
+    """The two equations above: u, delta, dy (D, L), A (D, N), B, C (N, L), D."""
     L = u.shape[-1]
     a = torch.exp(delta[:, None] * A[:, :, None])  # (D, N, L)
     b = (delta * u)[:, None] * B  # (D, N, L)
@@ -723,7 +723,7 @@ for name, status in backends().items():
 #
 # ## What it costs: memory
 #
-# How much does a forward pass keep until the backward pass? PyTorch tells: it calls a hook for every tensor that it
+# How much does a forward pass keep until the backward pass? PyTorch lets us ask: it calls a hook for every tensor that it
 # puts aside. Counted here in bytes, without the inputs themselves, for $D = 64$ channels and $N = 16$ states.
 # *doubling* is the function from above, with nothing but PyTorch's own differentiation.
 

@@ -684,12 +684,12 @@ assert kept(saving) < kept(plain) / 3
 # None of this needs a notebook. In a terminal:
 #
 # ```bash
-# lightm train smoke                               # what you just saw; the run is left in runs/smoke
-# lightm train smoke --resume                      # go on after Ctrl-C, a crash or a power cut
-# lightm train released --rehearse                 # any recipe, on a few phantoms: does it work here?
-# tensorboard --logdir runs                        # the curves of all runs, also while they run
-# lightm predict runs/smoke image.png mask.png     # the label of each pixel, as an image
-# lightm evaluate runs/smoke                       # score the held-out cases again
+# lightm train smoke                            # what you just saw
+# lightm train smoke --resume                   # after Ctrl-C or a crash
+# lightm train released --rehearse              # any recipe, on phantoms
+# tensorboard --logdir runs                     # the curves of all runs
+# lightm predict runs/smoke image.png mask.png  # the label of each pixel
+# lightm evaluate runs/smoke                    # score held-out cases again
 # ```
 #
 # For images of your own, put them beside their label maps under the same names, `mine/images/` and `mine/masks/` (PNG

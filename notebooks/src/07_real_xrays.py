@@ -137,7 +137,7 @@ assert (
 # Maryland and from a hospital in Shenzhen, of people with and without signs of tuberculosis, published by the US
 # National Library of Medicine, who ask to cite {cite}`jaeger2014screening` and {cite}`candemir2014lung`. The lung
 # masks of Shenzhen were drawn later {cite}`stirenko2018chest` and are *not for commercial use*; {doc}`../book/data`
-# tells where to get everything and on what terms.
+# says where to get everything and on what terms.
 #
 # The split is seeded, keeps hospital and reading in proportion, and is committed as a file. The record names that
 # file's hash:
@@ -271,7 +271,7 @@ table(["DSC at native size", *head[1:]], rows)
 # that a lung may be partly white where the network expects dark, which is where a lung segmentation is needed most.
 # Differences between small groups should be read with the intervals further below in mind.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Every held-out case as a point, sorted by DSC: a few low scores at the left, then a long, nearly flat course. Colour tells the hospital, a ring means tuberculosis and a dot a normal reading"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Every held-out case as a point, sorted by DSC: a few low scores at the left, then a long, nearly flat stretch. The colour shows the hospital, a ring means tuberculosis and a dot a normal reading"}}
 order = dsc.argsort()
 rank = np.empty(len(dsc), int)
 rank[order] = np.arange(len(dsc))
@@ -317,8 +317,8 @@ else:
         ax.set_title(f"DSC {case['dsc']:.3f}", fontsize=11)
     error_legend(fig)
     plt.show()
-    size = " × ".join(map(str, traced["size"]))
-    print(f"{traced['model']} at {size}, after epoch {traced['epoch']} of", end=" ")
+    drawn_at = " × ".join(map(str, traced["size"]))
+    print(f"{traced['model']} at {drawn_at}, after epoch {traced['epoch']} of", end=" ")
     print(
         f"{traced['epochs']}; {len(shown)} of its {traced['of']} Montgomery test cases"
     )
@@ -359,9 +359,9 @@ frames_slider(
 #
 # Other test cases would have given another mean. How different? The standard error of a mean of $n$ cases is their
 # standard deviation divided by $\sqrt n$, and Student's t says how many standard errors to either side hold the mean over
-# all patients *of whom these are a sample* in 95% of such experiments. That is the one rule by which every interval in
-# this book is made; where a network was trained several times, the runs take the place of the cases
-# ({doc}`12_results`).
+# all patients *of whom these are a sample* in 95% of such experiments. That is the one rule for the intervals of the
+# chapters; where a network was trained several times, the runs take the place of the cases ({doc}`12_results`).
+# (`lightm evaluate` and {doc}`../book/model_card` give intervals of the bootstrap, which comes below.)
 
 # %%
 show_source(mean_interval)
@@ -447,7 +447,7 @@ print(
 )
 difference = case_means(at_size, "dsc") - dsc
 print(
-    f"our network's mean DSC at {size} less that at native size: "
+    f"our network's mean DSC at {size} minus that at native size: "
     f"{difference.mean():+.4f}"
 )
 assert np.mean(ceiling) > dsc.mean()

@@ -152,7 +152,7 @@ for y, system in enumerate(reversed(there.values())):
         ax.plot(ends, [y, y], color=COLORS[0], linewidth=3)
 ax.axvline(0, color=INK, linewidth=0.8)
 ax.set_yticks(range(len(there)), list(reversed(there)), fontsize=10)
-ax.set_xlabel("DSC less that of the whole network, points")
+ax.set_xlabel("DSC minus that of the whole network, points")
 clear = [shown for shown, system in there.items() if measured[system].against.high < 0]
 if real and not real.carries_verdicts:
     print("The first minute of training only, so no verdicts:", real.title, sep="\n")
@@ -577,7 +577,7 @@ head = ["DSC, points", "95% over runs", "p (cases)", "p (runs)", "p, corrected"]
 table([f"against {CALLED[BASE]}", *head], lines)
 
 # %% [markdown]
-# If there is a system in the last line, it shows the trap. A paired test over many cases has the power to find
+# If the line above the table names a system, it shows the trap. A paired test over many cases has the power to find
 # differences between two *networks* that another throw of the dice would have reversed. And where the last column is
 # large, three runs were too few to tell: it doesn't say that the systems are alike. The networks here are small, the
 # images synthetic and the training a minute, so this is an exercise in judging, and no verdict on the systems.
@@ -589,7 +589,7 @@ table([f"against {CALLED[BASE]}", *head], lines)
 # >
 # > — {cite}`liao2024lightmunet`, Section 3
 #
-# Table 3 has one number a cell and doesn't say whether it stands for one training run or several. What it takes to
+# Table 3 has one number per cell and doesn't say whether it stands for one training run or several. What it takes to
 # show a difference $\delta$ between two systems whose runs scatter with standard deviation $\sigma$ is a textbook
 # formula: about
 #

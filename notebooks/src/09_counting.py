@@ -321,7 +321,7 @@ print(f"{seen.n} multiplications; B D L (4 N + 2) = {B * D * L * (4 * N + 2)}")
 assert seen.n == B * D * L * (4 * N + 2) == scan_macs((B, D, L), N)
 
 # %% [markdown]
-# ## Every row, with you watching
+# ## Every row, counted again
 #
 # The record `results/counting.json` holds the counts of every row; `lightm-book count --json` makes it, by really
 # running `thop.profile` on each network. Here some of its rows are counted again (all of them with

@@ -295,7 +295,7 @@ ways = [
     (
         "eq. (3), DWConv",
         "convolution in it",
-        "spatial 3^d (our reading)",
+        "spatial 3ᵈ (our reading)",
         "causal, 4 tokens",
         "`lightm.models.vss`",
     ),
@@ -310,7 +310,7 @@ ways = [
     (
         "eq. (1), s",
         "values of s",
-        f"{paper_layer.s.numel()}, one a channel",
+        f"{paper_layer.s.numel()}, one per channel",
         f"{code_layer.skip_scale.numel()}",
         "`RVMLayer`",
     ),
@@ -340,7 +340,7 @@ ways = [
         "Section 2.1",
         "stem",
         "DWConv",
-        "first: 3^d convolution; second: DWConv",
+        "first: 3ᵈ convolution; second: DWConv",
         "`separable_conv`",
     ),
     (
@@ -354,7 +354,7 @@ ways = [
         "Section 2.4, eq. (4)",
         "decoder's convolutions",
         "DWConv",
-        "first: two 3^d; second: DWConv",
+        "first: two 3ᵈ; second: DWConv",
         "`DWConvBlock`",
     ),
     (
@@ -374,8 +374,8 @@ ways = [
     (
         "Section 2.1",
         "head",
-        "DWConv 3^d",
-        f"first: 1^d; second: DWConv whose depthwise kernel is {head[2]}^d",
+        "DWConv 3ᵈ",
+        f"first: 1ᵈ; second: DWConv whose depthwise kernel is {head[2]}ᵈ",
         "`ReleasedLightMUNet`",
     ),
 ]
@@ -798,4 +798,4 @@ check("ex-code-tokens", factor)
 # * Both uploads are here as the same functions, and take the authors' weights by name.
 #
 # **Where to go.** {doc}`09_counting` has the costs; {doc}`08_ablations` and {doc}`12_results` train these networks under one
-# recipe; {doc}`../book/what_came_after` tells what others found with the authors' code.
+# recipe; {doc}`../book/what_came_after` says what others found with the authors' code.

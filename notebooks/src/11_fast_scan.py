@@ -361,7 +361,7 @@ loop_curve, ours_curve = (
 )
 L = max(loop_curve)
 print(
-    f"the loop at {L:,} tokens: {1e6 * loop_curve[L] / L:.1f} µs a token; compiled: "
+    f"the loop at {L:,} tokens: {1e6 * loop_curve[L] / L:.1f} µs per token; compiled: "
     f"{1e6 * ours_curve[L] / L:.2f} µs"
 )
 assert loop_curve[L] > 10 * ours_curve[L]
@@ -428,7 +428,7 @@ both = sorted(set(theirs) & set(ours_loop))
 print("forward + backward, the record:")
 for L in both:
     print(
-        f"L = {L:>6,}:  indexed ({peer}) {1e6 * theirs[L] / L:>8.0f} µs a token,  "
+        f"L = {L:>6,}:  indexed ({peer}) {1e6 * theirs[L] / L:>8.0f} µs per token,  "
         f"unbind {1e6 * ours_loop[L] / L:>6.0f} µs"
     )
 assert theirs[both[-1]] / ours_loop[both[-1]] > 2
@@ -466,7 +466,7 @@ for L in (256, 1024):
     print(f"tensors written: {shown}")
 
 # %% [markdown]
-# At the example's size, a pass over one such tensor takes a time that we can tell from the machine's bytes a second. Three
+# At the example's size, a pass over one such tensor takes a time that we can tell from the machine's bytes per second. Three
 # passes for each tensor that is written is the prediction:
 
 # %% tags=["hide-input"]
@@ -545,7 +545,7 @@ assert gain["mamba.py"] > gain["lightm cpu"]
 
 # %%
 head = f"{'tokens':>8}{'calls, forward':>16}{'loop':>10}"
-print(head + f"{'one state a chunk':>20}{'one a token':>14}")
+print(head + f"{'one state per chunk':>21}{'one per token':>15}")
 calls = {}
 for L in (1024, 4096, 16384):
     x = random_inputs(Shape(1, 4, L, 2))
@@ -618,7 +618,7 @@ values = np.linspace(-1, 0, 2**16)
 scalar = len(values) / seconds(lambda: [math.exp(v) for v in values])
 numpys = len(values) / seconds(lambda: np.exp(values.astype(np.float32)))
 print(
-    f"exponentials a second: in Python {scalar / 1e6:,.0f} M; numpy "
+    f"exponentials per second: in Python {scalar / 1e6:,.0f} M; numpy "
     f"{numpys / 1e6:,.0f} M on one thread;"
 )
 print(
@@ -652,7 +652,7 @@ print(
 # **Memory that is there in time.** The bound says that moving the bytes takes a fraction of the time of computing,
 # and that the two can overlap. They do not overlap by themselves: a processor guesses what will be read next, but a
 # row of channels here, a row of $B_t$ there, and backwards in the backward pass, is more than it guesses. So the kernel
-# asks for each line of memory one block ahead, a few lines a token, also for the lines that it is going to write:
+# asks for each line of memory one block ahead, a few lines per token, also for the lines that it is going to write:
 
 # %%
 show_source(cpu_forward.forward_task, start="if n == 0:", end="prefetch(z_data")
@@ -677,7 +677,7 @@ for key in counts:
 # by page, as seen above. Linux also has pages of 2 MiB, and clears one of them faster than 512 small ones. It gives
 # them to who asks (`lightm.cpu.memory.new_empty`).
 #
-# **Threads without quarrels.** Batch items and blocks of channels are independent, so there is enough for every core.
+# **One pool of threads.** Batch items and blocks of channels are independent, so there is enough for every core.
 # The tasks run on the very threads that PyTorch uses; a second pool of threads would find the first one still spinning
 # on the cores, waiting for PyTorch's next operation.
 
@@ -698,7 +698,7 @@ for (where, key), share in best.items():
 assert all(share < 1 for share in best.values())  # a bound is a bound
 
 # %% [markdown]
-# No share is above one, as it must be. What is missing to one is known: in the loops, loading $B_t$ and $C_t$ and
+# No share is above one, as it must be. What is missing is known: in the loops, loading $B_t$ and $C_t$ and
 # spreading them over the lanes, the softplus, and in the backward pass five sums that the bound counts as if every
 # multiply-add met the next one in a register. And outputs and gradients can be new memory, for us as for everybody; the
 # peers, with more of it, gain more where it is kept.
@@ -811,7 +811,7 @@ for record in records.values():
                     f"{entry['step']['median_s']:.2f}",
                 )
             )
-table(["image, batch", "freed memory", "scan", "seconds a step"], rows)
+table(["image, batch", "freed memory", "scan", "seconds per step"], rows)
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Horizontal bars, the parts of a training step: the projections are longest, then the scan, then many shorter ones; the loss is last"}}
 parts = next(
@@ -842,7 +842,7 @@ assert math.isclose(sum(shares.values()), 1, rel_tol=1e-6)
 # the rows of LightM-UNet's first stage:
 
 # %%
-# NVIDIA's data sheet of the H200: multiprocessors, Hz at most, bytes a second; of each
+# NVIDIA's data sheet of the H200: multiprocessors, Hz at most, bytes per second; of each
 # multiprocessor in a cycle, the exponentials and multiply-adds.
 multiprocessors, clock, bandwidth, exponentials_a_cycle, multiply_adds_a_cycle = (
     132,

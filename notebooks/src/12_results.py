@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Results
 #
-# The paper's second table compares six networks on chest radiographs. It has one number a cell. This chapter prints
+# The paper's second table compares six networks on chest radiographs. It has one number per cell. This chapter prints
 # those numbers, puts beside them what was measured here, and asks of every difference whether it is more than luck.
 #
 # Everything that is called *measured* comes from a record under `results/`: a run that somebody really made, with its
@@ -254,7 +254,7 @@ table(
 )
 
 # %% [markdown]
-# One rule gives every interval of this book, and the scorecard's. Where a network was trained several times, the
+# One rule gives every interval of the chapters and of the scorecard. Where a network was trained several times, the
 # sample are its *runs*: the interval says where the mean of many more runs would lie. Of a single run nothing is known
 # about other runs, and the sample are its *test cases* ({doc}`07_real_xrays`): how far other patients would move the
 # mean.
@@ -291,7 +291,7 @@ table(
 
 # %% [markdown]
 # With three runs the interval is wide even where the runs lie close together: three numbers tell little about their own
-# spread, and Student's t charges for that.
+# spread, and Student's t allows for that.
 
 # %% [markdown]
 # ## Which differences are real?
@@ -463,9 +463,8 @@ for base in order:
             )
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(range(len(order)), [called[n] for n in reversed(order)], fontsize=10)
-    ax.set(
-        xlim=(-reach, reach), xlabel="DSC less that of the base, points (95% over runs)"
-    )
+    ax.set(xlim=(-reach, reach))
+    ax.set_xlabel("DSC minus that of the base, points (95% over runs)")
     frames.append(fig)
     labels.append(f"base: {called[base]}")
 frames_slider(
@@ -481,7 +480,7 @@ frames_slider(
 # ## Are the same cases hard for all?
 #
 # If a case is hard because of its image, all networks should do badly on it; if the networks have weaknesses of their
-# own, each should fail elsewhere. The rank correlation of two networks' scores over the cases tells.
+# own, each should fail elsewhere. The rank correlation of two networks' scores over the cases shows it.
 
 # %% tags=["hide-input"]
 pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
@@ -728,7 +727,7 @@ for tuning in (t for t in tunings if t.belongs_to(main)):
     ), "a rate was not the chosen one"
 
 # %% [markdown]
-# There is one run a cell, so differences in a row that are not larger than what the seed alone does say little; they
+# There is one run per cell, so differences in a row that are not larger than what the seed alone does say little; they
 # are good enough to avoid a rate that fails.
 
 # %% tags=["hide-input"]
@@ -749,7 +748,7 @@ lines = [
     )
     for name, (record, *_) in main.systems.items()
 ]
-table(["network", "minutes a run", "peak memory, GiB", "scan"], lines)
+table(["network", "minutes per run", "peak memory, GiB", "scan"], lines)
 
 # %% [markdown]
 # The minutes hold whatever else the machine did in the meantime, so they don't measure which network is faster;
@@ -1003,7 +1002,7 @@ table(
 
 # %% [markdown]
 # Nothing on this page has to be rewritten when those runs are made: the cells above read their records.
-# {doc}`../book/reproduce` tells how to make them.
+# {doc}`../book/reproduce` says how to make them.
 #
 # ## What this shows, and what not
 #
@@ -1057,8 +1056,8 @@ check("ex-results-interval", half_width)
 # :label: ex-results-runs
 # The runs of two networks spread with a standard deviation of 0.3 points each. How many
 # runs of each does a t-test at the 5% level need to find a true difference of 0.5
-# points in four of five experiments? Use
-# `lightm_book.compare.statistics.detectable_difference`.
+# points in four of five experiments? Use `detectable_difference` of
+# `lightm_book.compare.statistics`.
 # :::
 #
 # :::{hint}

@@ -130,7 +130,7 @@ assert plain[2]["nnunet"].one.peak < plain[2][FIRST].one.peak
 #
 # 1. the **parameters**,
 # 2. their **gradients**, one number each,
-# 3. the **optimiser's state**: for AdamW two numbers a parameter, averages of the gradient and of its square,
+# 3. the **optimiser's state**: for AdamW two numbers per parameter, averages of the gradient and of its square,
 # 4. the **activations**: whatever the backward pass needs of the forward pass, and autograd therefore keeps,
 # 5. **temporaries**: what an operation needs while it runs.
 #
@@ -181,7 +181,7 @@ show_source(LiveBytes.watch)
 #
 # ### Is the count right?
 #
-# On a small network the same step is run for real, while PyTorch's allocator tells of every block that it gives out and
+# On a small network the same step is run for real, while PyTorch's allocator reports every block that it gives out and
 # takes back. Measured is the peak of those; counted is what was just described.
 
 # %% tags=["hide-input", "nbval-ignore-output"]

@@ -46,8 +46,8 @@ PACKAGE = Path(lightm.__file__).parent
 # %% [markdown]
 # ## The definition, as a file
 #
-# For each channel and state, from $h_0 = 0$, with $s_t = \operatorname{softplus}(\Delta_t
-# + b)$ or $\Delta_t$ itself:
+# For each channel and state, from $h_0 = 0$, with
+# $s_t = \operatorname{softplus}(\Delta_t + b)$ or $\Delta_t$ itself:
 #
 # $$
 # h_t = e^{s_t A}\,h_{t-1} + s_t B_t u_t, \qquad
@@ -327,7 +327,7 @@ rows = [(name, len(found), found[-1]) for name, found in noticed.items()]
 table(["mistake", f"of {len(CASES)} cases notice it", "for example"], rows)
 
 # %% [markdown]
-# The table is worth reading from its small numbers. Only one case tells that a bias is
+# The table is worth reading from its small numbers. Only one case shows that a bias is
 # forgotten where there is no softplus, and only two that `log(1 + exp(x))` is not enough;
 # random inputs of a usual size would have passed. A state that is not carried is found by
 # nothing shorter than the chunk. *The cases that matter are the odd ones*: one more than

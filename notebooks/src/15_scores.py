@@ -2,9 +2,9 @@
 # # Reading a segmentation score honestly
 #
 # A table of results has one number for each network, usually the mean Dice coefficient (DSC) or the mean IoU. Behind
-# that number stand many images, and behind each of them two masks. This chapter goes the way back: what the number can
-# show of two masks, what it hides, what becomes of images in which there is nothing to find, and what a mean does to
-# all of that. The shapes are drawn here; the scores of whole data sets come from the records of this book.
+# that number stand many images, and behind each of them two masks. This chapter works backwards from the number: what it
+# can show of two masks, what it hides, what becomes of images in which there is nothing to find, and what a mean does
+# to all of that. The shapes are drawn here; the scores of whole data sets come from the records of this book.
 #
 # You need: {doc}`06_training` for what DSC and IoU are. The rules are those of `lightm.evaluation`, by which
 # `lightm evaluate` scores any two folders of masks.
@@ -23,9 +23,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from lightm.evaluation.scores import score_masks
-from lightm.evaluation.statistics import interval
 from lightm.training.record import list_records
 from lightm_book import ROOT
+from lightm_book.compare.statistics import mean_interval
 from lightm_book.paper import TABLES
 from lightm_book.show.figures import COLORS, frames_slider, use_style
 from lightm_book.show.notebook import check_profile
@@ -37,7 +37,7 @@ SIZE = run.size
 
 
 # %% [markdown]
-# ## Two scores, one piece of knowledge
+# ## Two scores, the same information
 #
 # With $P$ the predicted and $T$ the true mask,
 #
@@ -91,14 +91,15 @@ for step in range(0, 41, 4):
     ax.imshow(true + 2.0 * pred, cmap="viridis", vmin=0, vmax=3)
     ax.set_axis_off()
     frames.append(fig)
-    values = (f"{name} {found[name]:.2f}" for name in ("dsc", "iou", "hd95"))
+    values = (f"{m.upper()} {found[m]:.2f}" for m in ("dsc", "iou", "hd95"))
     labels.append(f"moved by {step}: {', '.join(values)}")
 frames_slider(
     frames,
     labels,
     alt="Two discs of one size, the true mask and the prediction, which moves right; "
     "their overlap shrinks",
-    caption="Overlap is zero once the discs part; a distance goes on growing.",
+    caption="Blue: only the truth. Green: only the prediction. Yellow: both. Overlap "
+    "is zero once the discs part; a distance goes on growing.",
 )
 
 # %% [markdown]
@@ -264,8 +265,8 @@ for ax, (name, mask) in zip(axes, shapes.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Rim and island have the same DSC to the last digit. A surgeon would shrug at the one and stop at the other. The
-# surface scores tell them apart, each in its own way:
+# The wrong pixels are yellow. Rim and island have the same DSC to the last digit. A surgeon would shrug at the one and
+# stop at the other. The surface scores tell them apart, each in its own way:
 #
 # * **HD95**, the 95th percentile of the distances between the surfaces, is large for the island: some of the predicted
 #   surface is far from the truth. It says how bad the bad places are.
@@ -325,7 +326,7 @@ for rule_name, value in (("left out", np.nan), ("as 1", 1.0), ("as 0", 0.0)):
     print(f"counted {rule_name:8}: mean DSC {np.nanmean(filled):.2f}")
 
 # %% [markdown]
-# The same predictions have three mean scores, further apart than the networks of most tables. Neither rule is wrong.
+# The same predictions have three mean scores, further apart than the networks of most tables. None of the rules is wrong in itself.
 # Left out, the score says how well tumours are outlined where there are some; how often one is invented has to be
 # reported beside it, and `lightm evaluate` counts the states for that reason. Counted as 1, the score rewards a data
 # set for its healthy patients. What is wrong is a table that does not name its rule. A distance has no value at all
@@ -334,19 +335,19 @@ for rule_name, value in (("left out", np.nan), ("as 1", 1.0), ("as 0", 0.0)):
 #
 # ## The mean, and the rest
 #
-# Here are the scores of one recorded run, case by case: {doc}`07_real_xrays` tells how such a record is made.
+# Here are the scores of one recorded run, case by case: {doc}`07_real_xrays` says how such a record is made.
 
 # %%
 main = records["montgomery-shenzhen-lightm-unet-192"]
 cases = main["test_native"]["cases"]
 name = next(iter(cases[0]["dsc"]))
 dsc = np.array([case["dsc"][name] for case in cases], float)
-low, high = interval(dsc)
+mean, low, high = mean_interval(dsc)
 print(f"{main['name']}, {name}, {len(dsc)} cases")
-print(f"mean {dsc.mean():.3f}, 95% interval {low:.3f} to {high:.3f}")
+print(f"mean {mean:.4f}, 95% interval {low:.4f} to {high:.4f}")
 print(f"median {np.median(dsc):.3f}, worst {dsc.min():.3f}, best {dsc.max():.3f}")
 print(f"cases below the mean: {(dsc < dsc.mean()).sum()}")
-assert low <= dsc.mean() <= high
+assert low <= mean <= high
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "A histogram of the DSC of the cases of one recorded run: most cases are close together at high scores, and a tail reaches to lower ones. Two vertical lines mark mean and median, the mean lying on the side of the tail"}}
 fig, ax = plt.subplots(figsize=(5.2, 3))

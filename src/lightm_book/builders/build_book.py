@@ -279,6 +279,7 @@ def build_pages(folder: Path, out: Path, log: Path) -> None:
         if not any(source.with_suffix(kind).exists() for kind in (".md", ".ipynb")):
             page.unlink()  # Sphinx never removes the page of a file that is gone
     shutil.rmtree(html / "_modules", ignore_errors=True)  # it compares dates, which a file moved into place may fool
+    (html / "book" / "errata.html").unlink(missing_ok=True)  # when no page is due, Sphinx doesn't write _modules again
     command = [Path(sys.executable).with_name("jupyter-book"), "build", str(folder), "--path-output", str(out)]
     result = subprocess.run(
         [*command, "-W", "--keep-going"], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -70,7 +70,7 @@ On radiographs that it never saw, at their own size, with the 95% bootstrap inte
 
 {table}
 
-The worst are {named}. Who has the data can look at them: their names are those of the public files.
+The worst are {named}. Whoever has the data can look at them: their names are those of the public files.
 """
 
 

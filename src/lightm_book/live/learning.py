@@ -59,7 +59,7 @@ class Learner:
         curve.plot(range(1, len(self.losses) + 1), self.losses, color=COLORS[0], label="loss")
         if self.scores:
             curve.plot(*zip(*self.scores, strict=True), "o-", color=COLORS[1], markersize=3, label="DSC, held out")
-        curve.set(xlabel="step", ylim=(0, 2))
+        curve.set(xlabel="step", xlim=(0, max(10, len(self.losses))), ylim=(0, 2))
         curve.legend(fontsize=10)
         picture.imshow(error_map(self.images[-1, 0].numpy(), self.prediction().numpy(), self.labels[-1].numpy()))
         picture.set(xticks=[], yticks=[], title="held out")

@@ -58,7 +58,7 @@ def printed_by_thop(claim: Claim, evidence: Evidence, table: int, row: str, colu
     if column == PARAMS and agrees(printed, true):
         return Finding(Verdict.REPRODUCED, f"{once.capitalize()}, `{found['model']}` has {shown(true)}{unit}.{text}")
     how = "thop's parameters" if column == PARAMS else f"thop's MACs of one image × the batch of {found['batch']}"
-    truth = f"{once.capitalize()}: {shown(true)}{unit}{'' if column == PARAMS else ' an image'}.{text}"
+    truth = f"{once.capitalize()}: {shown(true)}{unit}{'' if column == PARAMS else ' per image'}.{text}"
     if agrees(printed, thop):
         return Finding(Verdict.CONVENTION, f"By {how}, every printed digit (`{found['model']}`). {truth}")
     ends = zip(reversed(f"{printed:,f}"), reversed(shown(thop)), strict=False)
@@ -97,7 +97,7 @@ def cells_once(claim: Claim, evidence: Evidence, table: int, row: str, columns: 
     true = [true_value(evidence.counting[table, row], column) for column in columns]
     parts = (f"{shown(v)}{CALLED[c][2]}" for v, c in zip(true, columns, strict=True))
     same = all(agrees(said, v) for said, v in zip(numbers(claim.quote), true, strict=True))
-    return Finding(holds(same), f"Counted once: {' and '.join(parts)}{' an image' if GFLOPS in columns else ''}.")
+    return Finding(holds(same), f"Counted once: {' and '.join(parts)}{' per image' if GFLOPS in columns else ''}.")
 
 
 @counted
