@@ -45,6 +45,13 @@ def test_a_command_that_a_text_mentions_exists(line):
         assert re.search("arguments are required|expected one argument", str(error)), error
 
 
+def test_the_page_on_the_command_line_has_a_row_and_a_section_for_every_command():
+    page = (ROOT / "book/command_line.md").read_text(encoding="utf-8")
+    for name in LIGHTM._parsers()[1]:
+        assert f"| `lightm {name}` |" in page, name
+        assert f"\n## `lightm {name}`" in page or name == "nnunet", name  # the page on bridges has that
+
+
 def test_the_pages_show_what_this_module_looks_for():
     shown = "\n".join(SHOWN)
     for program in ("lightm train", "lightm predict", "lightm-book reproduce", "papermill", "torchrun"):

@@ -142,9 +142,19 @@ def test_what_this_command_did_not_make_is_not_replaced(predictor, radiographs, 
 
 def test_an_image_that_can_not_be_segmented_does_not_stop_the_others(predictor, radiographs, tmp_path):
     (radiographs / "c1.png").write_bytes((radiographs / "c1.png").read_bytes()[:80])
-    with pytest.raises(LightMError, match=r"1 of 4 images could not be segmented, the first: .*c1\.png is damaged"):
+    (radiographs / "c3.png").write_bytes(b"")
+    both = r"2 of 4 images could not be segmented: .*c1\.png is damaged.* .*c3\.png is empty"
+    with pytest.raises(LightMError, match=both):
         predict(predictor, [radiographs], tmp_path / "out")
-    assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == ["c0.png", "c2.png", "c3.png"]
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == ["c0.png", "c2.png"]
+
+
+def test_colours_that_are_no_whole_numbers_are_refused_and_not_rounded(predictor, tmp_path):
+    values = np.random.default_rng(0).random((8, 9, 3), dtype=np.float32)
+    tifffile.imwrite(tmp_path / "colour.tif", values, photometric="rgb")
+    with pytest.raises(LightMError, match=r"colour\.tif has 3 channels .* convert it to gray"):
+        predict_file(predictor, tmp_path / "colour.tif", tmp_path / "lungs.png")
+    assert not (tmp_path / "lungs.png").exists()
 
 
 def test_label_maps_never_go_where_the_images_are(predictor, radiographs):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lightm.errors import LightMError
 from lightm.models import build_model
-from lightm.training.run_folder import load_run
+from lightm.training.weights import open_trained
 
 try:
     from huggingface_hub import PyTorchModelHubMixin
@@ -62,8 +62,8 @@ class HubNetwork(
 
     @classmethod
     def from_run(cls, run: str | Path) -> Self:
-        """The best network of a run folder of `lightm train`, in eval mode."""
-        found = load_run(run)
+        """The best network of a run folder, or that of a weights file or of weights by name, in eval mode."""
+        found = open_trained(run)
         task, config = found.task, found.config
         about = {"classes": list(task.classes), "normalise": task.normalise, "size": list(config.data.size)}
         shape = task.spatial_dims, task.in_channels, len(task.classes)

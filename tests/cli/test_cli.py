@@ -62,7 +62,7 @@ def recipe(tmp_path):
         ("train smoke name=../../x", 'name = "../../x" must be one that a folder can have'),
         ("train smoke model.options.scan_backend=[1,64]", "type 'str' for argument 'backend'"),
         ("train smoke model.options.name=x", "model.options: name has its place in [model] itself."),
-        ("train smoke --from runs/none", "There is no run folder runs/none"),
+        ("train smoke --from runs/none", "There is no run folder and no weights file runs/none"),
         ("train smoke --resume --from runs/none", "leave out --from."),
         ("count --model lightm-unet --options width", "'width' is not a setting; write key=value"),
     ],

@@ -15,10 +15,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from lightm.cli import main
+from lightm.data.images import read_image
 from lightm.errors import LightMError
 from lightm.export import export_bundle
 from lightm.export.bundle_steps import Prepare, ReadImage
-from lightm.inference import load, predict_file
+from lightm.inference import Predictor, load, predict_file
 
 # What MONAI's bundle specification (docs/source/mb_specification.rst of MONAI) requires of metadata.json.
 REQUIRED = ("version", "monai_version", "pytorch_version", "numpy_version", "required_packages_version", "task")
@@ -115,6 +116,13 @@ def test_monai_runs_the_bundle_and_the_label_maps_are_those_of_lightm_predict(bu
             assert np.array_equal(found.get_fdata(), right.get_fdata()) and np.array_equal(found.affine, right.affine)
 
 
+def test_a_colour_picture_is_read_as_by_lightm_predict(tiny_run, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 9, 3), dtype=np.uint8)).save(tmp_path / "colour.png")
+    expected = Predictor(tiny_run[0], "cpu").check(read_image(tmp_path / "colour.png"), "colour.png")
+    assert np.array_equal(ReadImage(1)(tmp_path / "colour.png")["image"].numpy(), expected)
+    assert np.array_equal(expected[0], np.array(Image.open(tmp_path / "colour.png").convert("L")))
+
+
 def test_the_command_that_the_readme_shows_runs_in_the_bundles_folder(bundles, tmp_path):
     pytest.importorskip("fire", reason="python -m monai.bundle needs the package fire")
     _, bundle = bundles[0]
@@ -138,10 +146,9 @@ def test_no_pickle_is_in_a_bundle_and_it_says_what_the_network_is(bundles):
 
 
 def test_what_can_not_be_segmented_gets_one_sentence(tmp_path):
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "colour.png")
     Image.new("L", (8, 8)).save(tmp_path / "gray.png")
-    with pytest.raises(LightMError, match=r"colour\.png has 3 channels and the network takes 1"):
-        ReadImage(1)(tmp_path / "colour.png")
+    with pytest.raises(LightMError, match=r"gray\.png has 1 channels and the network takes 2"):
+        ReadImage(2)(tmp_path / "gray.png")
     with pytest.raises(LightMError, match=r"gray\.png is 2D and the network 3D"):
         Prepare([8, 8, 8], "zscore")(ReadImage(1)(tmp_path / "gray.png"))
 

@@ -16,8 +16,11 @@ from lightm.cli import main
 from lightm.data.phantoms import PhantomCXR
 from lightm.errors import LightMError
 from lightm.export import export_html, export_weights
+from lightm.hub import HubNetwork
 from lightm.inference import Predictor, evaluate_run
 from lightm.training import weights as shipped
+from lightm.training.task import build_network
+from lightm.training.weights import open_trained, take_weights
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +63,20 @@ def test_every_command_takes_it_for_a_run(tiny_run, file, tmp_path, capsys):
     for source, path in zip((file, tiny_run[0]), made, strict=True):
         assert main(["export", str(source), "--html", str(path)]) == 0
     assert made[0].read_bytes() == made[1].read_bytes(), "the page of the file is the page of the run"
+    assert main(["export", str(file), "--bundle", str(tmp_path / "bundle")]) == 0
+    found, expected = (lightm.load(path).state_dict() for path in (tmp_path / "bundle/models/model.safetensors", file))
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    assert HubNetwork.from_run(file).about["classes"] == ["background", "lung"]
     assert main(["export", str(tiny_run[0]), "--weights", str(tmp_path / "w.safetensors")]) == 0
     assert "in the place of a run folder" in capsys.readouterr().out
+
+
+def test_a_training_begins_with_its_weights(package, file):
+    found = open_trained("tiny-lungs")
+    net, expected = build_network(found.config, found.task), lightm.load(file).state_dict()
+    said = take_weights("tiny-lungs", net, found.task)
+    assert said["new"] == [] and said["epoch"] == found.epoch
+    assert all(torch.equal(value, expected[name]) for name, value in net.state_dict().items())
 
 
 def test_its_scores_are_those_of_its_run(tiny_run, tmp_path):

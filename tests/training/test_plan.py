@@ -106,6 +106,7 @@ def test_options_and_odd_names_are_kept_and_data_with_faults_refused(tmp_path):
     config, text = planned(root, classes=["background", "nodule"], channels=1)
     assert config.data.options == {"classes": ["background", "nodule"], "channels": 1} and "nodule" in text
     assert config.data.root == str(root)
+    assert planned(root, threshold=0)[0].data.options == {"threshold": 0}
     (root / "masks" / "c03.png").write_bytes(b"")
     with pytest.raises(LightMError, match="1 error"):
         planned(root)

@@ -51,7 +51,7 @@ def _run(args: argparse.Namespace) -> None:
 
     options = {"force": args.force} | ({"precision": args.precision} if args.precision else {})
     if args.bundle and args.precision:
-        raise LightMError("--precision is for --html and --onnx; the weights in a bundle stay as they are: drop it.")
+        raise LightMError("The weights in a bundle stay as they are: leave --precision out.")
     if args.bundle:
         path = export_bundle(args.run_folder, args.bundle, args.force)
         print(f"{path}: a MONAI bundle; its docs/README.md says how to run it.")

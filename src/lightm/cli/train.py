@@ -48,7 +48,8 @@ the best weights of another one, on other data or for longer.""",
     sub.add_argument("--list", action="store_true", help="the recipes by name: what each is for, its data, its time")
     sub.add_argument("--out", type=Path, metavar="DIR", help="the run folder to make (default: runs/NAME)")
     sub.add_argument("--resume", action="store_true", help="go on with the run in that folder")
-    sub.add_argument("--from", type=Path, dest="start", metavar="RUN", help="begin with the best weights of that run")
+    words = "begin with the best weights of that run, weights file or name"
+    sub.add_argument("--from", type=Path, dest="start", metavar="RUN", help=words)
     sub.add_argument("--rehearse", action="store_true", help="the recipe on a few small phantoms, within a minute")
     sub.set_defaults(parser=sub)
 

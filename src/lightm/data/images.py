@@ -5,6 +5,7 @@ NIfTI                    nibabel                  (`lightm.data.reading.nifti`)
 NRRD, MetaImage, DICOM   SimpleITK, an extra      (`lightm.data.reading.itk`); a folder of DICOM slices is one volume
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from lightm.files import whole_file
 NIFTI = (".nii.gz", ".nii")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 READABLE = (*NIFTI, *PICTURES, *itk.SUFFIXES)
+_log = logging.getLogger("lightm")
 
 
 def suffix_of(path: str | Path) -> str:
@@ -80,6 +82,42 @@ def label_values(path: str | Path, file: ImageFile) -> np.ndarray:
         what = f"is no label map: it holds values other than the whole numbers 0 to 255 ({low:g} to {high:g})"
         raise BadFile(path, "label-values", what, "correct it")
     return values
+
+
+def values_for(image: ImageFile, channels: int, name: str, network: str = "the network") -> np.ndarray:
+    """The values (C, *S) of an image for a network of `channels`; a colour picture becomes a gray one, and it is said.
+
+    The page of `lightm export --html` does the same, value for value. LightMError, which calls the image `name` and the
+    network `network`, if they do not fit.
+    """
+    values = image.values
+    if image.notes:
+        _log.warning(f"{name} was {', '.join(image.notes)}.")
+    if channels == 1 and (values == values[:1]).all():
+        values = values[:1]  # gray, saved as colour
+    elif channels == 1 and image.affine is None and _is_rgb(values):
+        values = _gray(values)
+        _log.warning(f"{name} has colours: the network was given its shades of gray.")
+    if len(values) != channels:
+        remedy = "give one file with all channels, or one each: NAME_0000, NAME_0001, …"
+        raise LightMError(
+            f"{name} has {len(values)} channels and {network} takes {channels}; "
+            f"{'convert it to gray' if channels == 1 else remedy}."
+        )
+    if not np.isfinite(values).all():
+        raise LightMError(f"{name} holds NaN or infinite values; repair the file.")
+    return values
+
+
+def _is_rgb(values: np.ndarray) -> bool:
+    """Whether the values are those of 8-bit colours: a picture of floats from 0 to 1, say, must not be rounded."""
+    return len(values) == 3 and bool(0 <= values.min() <= values.max() <= 255 and (values == np.rint(values)).all())
+
+
+def _gray(values: np.ndarray) -> np.ndarray:
+    """Red, green, blue (3, H, W), 0 to 255 -> gray (1, H, W), by the weights of ITU-R BT.601 as Pillow rounds them."""
+    red, green, blue = values.astype(np.int64)
+    return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.float32)[None]
 
 
 def check_label_path(path: str | Path, like: ImageFile) -> None:

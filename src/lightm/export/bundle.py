@@ -22,7 +22,8 @@ from lightm.export.runs import model_and_card
 from lightm.export.source import in_words
 from lightm.files import write_json
 from lightm.training.provenance import git_state
-from lightm.training.run_folder import Run, load_run
+from lightm.training.run_folder import Run
+from lightm.training.weights import open_trained
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 BUNDLE_VERSION = "0.1.0"
@@ -34,11 +35,12 @@ TERMS = (
 
 
 def export_bundle(run: str | Path, folder: str | Path, force: bool = False) -> Path:
-    """Write the best network of a run folder as a MONAI bundle; returns its path. force: replace a bundle.
+    """Write the best network of a run as a MONAI bundle; returns its path. force: replace a bundle.
 
-    The folder appears whole or not at all. LightMError: no run folder; a folder that is there already.
+    run: a run folder, a weights file, or the name of weights that come with the package. The folder appears whole or
+    not at all. LightMError: no such run; a folder that is there already.
     """
-    folder, found = Path(folder), load_run(run)
+    folder, found = Path(folder), open_trained(run)
     _check_free(folder, force)
     _, card = model_and_card(run)
     new = folder.with_name(f".{folder.name}.new")
@@ -48,7 +50,7 @@ def export_bundle(run: str | Path, folder: str | Path, force: bool = False) -> P
             (new / name).mkdir(parents=True)
         write_json(metadata(found, card), new / "configs/metadata.json")
         write_json(inference(found), new / "configs/inference.json")
-        shutil.copyfile(found.checkpoint / "model.safetensors", new / WEIGHTS)
+        shutil.copyfile(found.weights, new / WEIGHTS)
         (new / "docs/README.md").write_text(readme(found, card), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightm.data.images import read_image, stem_of, write_label
+from lightm.data.images import read_image, stem_of, values_for, write_label
 from lightm.data.transforms import normalise_image, resize_image
 from lightm.errors import LightMError
 from lightm.training.checkpoint import load_weights
@@ -24,21 +24,14 @@ def with_weights(network: nn.Module, path: str | Path, device: torch.device | st
 
 
 class ReadImage:
-    """path -> {"path", "file", "image"}; a gray picture saved as colour becomes one channel if `channels` is 1."""
+    """path -> {"path", "file", "image"}; a colour picture becomes a gray one, as in `lightm predict`."""
 
     def __init__(self, channels: int):
         self.channels = channels
 
     def __call__(self, path: str | Path) -> dict[str, Any]:
         file = read_image(path)
-        values = file.values
-        if self.channels == 1 and (values == values[:1]).all():
-            values = values[:1]
-        if len(values) != self.channels:
-            raise LightMError(f"{path} has {len(values)} channels and the network takes {self.channels}.")
-        image = torch.from_numpy(values)
-        if not image.isfinite().all():
-            raise LightMError(f"{path} holds NaN or infinite values; repair the file.")
+        image = torch.from_numpy(values_for(file, self.channels, str(path)))
         return {"path": Path(path), "file": file, "image": image}
 
 

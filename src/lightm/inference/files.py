@@ -156,7 +156,7 @@ def predict(
             report(str(target), shares)
         progress(k + 1, len(cases))
     if failed:
-        raise LightMError(f"{len(failed)} of {len(cases)} images could not be segmented, the first: {failed[0]}")
+        raise LightMError(f"{len(failed)} of {len(cases)} images could not be segmented: {' '.join(failed)}")
     return strangers
 
 

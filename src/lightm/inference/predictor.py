@@ -1,6 +1,5 @@
 """A trained network, ready for images of any size in their own units."""
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightm.data.images import ImageFile
+from lightm.data.images import ImageFile, values_for
 from lightm.data.transforms import normalise_image, resample, resize_image
 from lightm.data.verify import hash_file
 from lightm.errors import LightMError
@@ -17,8 +16,6 @@ from lightm.training.checkpoint import load_weights, read_network
 from lightm.training.evaluation import autocast, resize_logits
 from lightm.training.weights import open_trained
 from lightm.training.windows import slide
-
-_log = logging.getLogger("lightm")
 
 Progress = Callable[[int, int], None]
 
@@ -55,7 +52,7 @@ class Predictor:
     def __init__(self, source: str | Path, device: torch.device | str | None = None):
         self.source, found = Path(source).expanduser(), open_trained(source)
         self.config, self.task, self.epoch = found.config, found.task, found.epoch  # epoch: None where no file says it
-        self.weights = found.checkpoint / "model.safetensors" if found.checkpoint.is_dir() else found.checkpoint
+        self.weights = found.weights
         self.device = torch.device(device) if device else _default_device()
         self.model = found.network().to(self.device).eval()
 
@@ -107,33 +104,17 @@ class Predictor:
         return label_of(self.logits(image, sliding, **options))
 
     def check(self, image: ImageFile, name: str) -> np.ndarray:
-        """The image's values (C, *S) if the network can take them; a colour picture becomes a gray one, and it is said.
+        """The image's values (C, *S) as the network takes them (`lightm.data.images.values_for`).
 
-        The page of `lightm export --html` does the same, value for value. LightMError, which calls the image `name`, if
-        the network can't take it.
+        LightMError, which calls the image `name`, if the network can't take it.
         """
-        values, dims, channels = image.values, self.task.spatial_dims, self.task.in_channels
-        if values.ndim - 1 != dims:
+        dims, channels = self.task.spatial_dims, self.task.in_channels
+        if image.values.ndim - 1 != dims:
             raise LightMError(
-                f"{name} is {values.ndim - 1}D and the network of {self.source} {dims}D; "
-                f"give it {'a picture' if dims == 2 else 'a volume'}, or use a run on {values.ndim - 1}D data."
+                f"{name} is {image.values.ndim - 1}D and the network of {self.source} {dims}D; "
+                f"give it {'a picture' if dims == 2 else 'a volume'}, or use a run on {image.values.ndim - 1}D data."
             )
-        if image.notes:
-            _log.warning(f"{name} was {', '.join(image.notes)}.")
-        if channels == 1 and (values == values[:1]).all():
-            values = values[:1]  # gray, saved as colour
-        elif channels == 1 and image.affine is None and len(values) == 3 and 0 <= values.min() <= values.max() <= 255:
-            values = _gray(values)
-            _log.warning(f"{name} has colours: the network was given its shades of gray.")
-        if len(values) != channels:
-            remedy = "give one file with all channels, or one each: NAME_0000, NAME_0001, …"
-            raise LightMError(
-                f"{name} has {len(values)} channels and the network of {self.source} takes {channels}; "
-                f"{'convert it to gray' if channels == 1 else remedy}."
-            )
-        if not np.isfinite(values).all():
-            raise LightMError(f"{name} holds NaN or infinite values; repair the file.")
-        return values
+        return values_for(image, channels, name, f"the network of {self.source}")
 
     def _forward(self, images: Tensor) -> Tensor:
         with autocast(self.device, self.config.train.precision):
@@ -146,12 +127,6 @@ def label_of(logits: Tensor) -> np.ndarray:
     for i in range(len(label)):
         label[i] = logits[:, i].argmax(0)
     return label.numpy()
-
-
-def _gray(values: np.ndarray) -> np.ndarray:
-    """Red, green, blue (3, H, W), 0 to 255 -> gray (1, H, W), by the weights of ITU-R BT.601 as Pillow rounds them."""
-    red, green, blue = np.rint(values).astype(np.int64)
-    return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.float32)[None]
 
 
 def _default_device() -> torch.device:

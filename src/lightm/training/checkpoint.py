@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from lightm.errors import LightMError
 from lightm.files import sync
 
+MODEL = "model.safetensors"
 FORMAT = 2
 WITHOUT_HASH = 1  # the format before state.json had a hash of its own
 
@@ -149,17 +150,17 @@ def load_weights(path: Path, model: nn.Module) -> None:
     model.load_state_dict(tensors)
 
 
-def load_matching(folder: Path, model: nn.Module, sizes: Collection[tuple[int, int]]) -> list[str]:
-    """Fill `model` with the weights of a checkpoint whose task differs; returns the names of those that stay new.
+def load_matching(path: Path, model: nn.Module, sizes: Collection[tuple[int, int]]) -> list[str]:
+    """Fill `model` with the weights of a file whose task differs; returns the names of those that stay new.
 
     sizes: (here, there), numbers of classes or channels. A weight that differs from the checkpoint's in such a size,
     along one axis, stays as it is; LightMError names one that does not fit otherwise.
     """
-    tensors, new = load_file(_model(folder)), []
+    tensors, new = load_file(path), []
     for name, here, there in _misfits(model, tensors):
         axes = [pair for pair in zip(here or (), there or (), strict=False) if pair[0] != pair[1]]
         if not here or not there or len(here) != len(there) or len(axes) != 1 or axes[0] not in sizes:
-            raise _other_architecture(folder, name, here, there)
+            raise _other_architecture(path, name, here, there)
         new.append(name)
     model.load_state_dict({name: value for name, value in tensors.items() if name not in new}, strict=False)
     return new
@@ -244,7 +245,7 @@ def _metadata(state: dict[str, Any]) -> dict[str, str] | None:
 
 
 def _model(folder: Path) -> Path:
-    return folder / "model.safetensors"
+    return folder / MODEL
 
 
 def _sha256(path: Path) -> str:

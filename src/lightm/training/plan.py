@@ -55,7 +55,7 @@ def plan(name: str, root: str, options: Mapping[str, Any], machine: Machine) -> 
     width, batch, needed = _fitting(facts, shape["size"], machine)
     lines = [_heading(report.name if name != "folder" else Path(root).name, facts), "", "[data]"]
     lines += [f"name = {_toml(name)}"] + ([f"root = {_toml(str(Path(root).absolute()))}"] if root else [])
-    given = {key: value for key, value in options.items() if value}
+    given = {key: value for key, value in options.items() if value is not None}  # threshold=0 is one
     lines += [f"options = {_toml(given)}"] if given else []
     if name == "folder":
         lines.append(

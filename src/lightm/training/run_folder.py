@@ -21,7 +21,7 @@ from torch import nn
 
 from lightm.data.splits import Split, save_split
 from lightm.errors import LightMError
-from lightm.training.checkpoint import find_checkpoint, load_matching, load_model, load_state, reading
+from lightm.training.checkpoint import MODEL, find_checkpoint, load_model, load_state, reading
 from lightm.training.config import Config, config_from_dict, load_config
 from lightm.training.task import RunData, Task, build_network, load_data
 
@@ -38,6 +38,11 @@ class Run:
     task: Task
     checkpoint: Path
     epoch: int | None  # of that checkpoint; None where a weights file does not say it
+
+    @property
+    def weights(self) -> Path:
+        """The file that holds its best weights."""
+        return self.checkpoint / MODEL
 
     def network(self) -> nn.Module:
         """The network with its best weights, on the CPU."""
@@ -81,18 +86,6 @@ def load_run(folder: str | Path) -> Run:
     if changed := written.difference(config):
         raise LightMError(f"{folder / CONFIG_FILE} was edited since the training: {changed}; restore it.")
     return Run(folder, config, task, best, epoch)
-
-
-def take_weights(folder: str | Path, net: nn.Module, task: Task) -> dict[str, Any]:
-    """Give `net`, made for `task`, the best weights of a run folder; returns what a record says of them.
-
-    Weights whose shape follows the number of classes or of input channels stay new where the tasks differ in it.
-    """
-    run = load_run(folder)
-    counts = ((len(t.classes), t.in_channels) for t in (task, run.task))
-    sizes = {pair for pair in zip(*counts, strict=True) if pair[0] != pair[1]}
-    new = load_matching(run.checkpoint, net, sizes)
-    return {"name": run.config.name, "config_sha256": run.config.sha256, "epoch": run.epoch, "new": new}
 
 
 def check_free(folder: Path) -> None:

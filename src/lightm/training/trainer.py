@@ -35,6 +35,7 @@ from lightm.training.randomness import Draw, draws_to_come, iterations_per_epoch
 from lightm.training.record import load_record, run_record, save_record
 from lightm.training.session import CoreWatch, describe, start_processes, warn_of_changes
 from lightm.training.task import build_network, check_same_data, load_data
+from lightm.training.weights import take_weights
 
 Part = tuple[list[Draw], tuple[Tensor, Tensor]]  # of a batch: what was drawn; images (B, C, *S), labels (B, *S)
 
@@ -79,7 +80,7 @@ class Trainer:
         torch.manual_seed(config.train.seed)
         self.net = build_network(config, self.task).to(self.device)
         try_network(self.net, config, self.task, len(cases))
-        self.start = run_folder.take_weights(start_from, self.net, self.task) if start_from else None
+        self.start = take_weights(start_from, self.net, self.task) if start_from else None
         self.model = prepare_network(self.net, config)  # called in training; `net` holds the weights
         self.optimizer = build_optimizer(self.net, config.optim)
         self.loss = build_loss(config.train, len(self.task.classes), self.task.ignore).to(self.device)

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from lightm.errors import LightMError, suggest
-from lightm.training.checkpoint import load_weights, read_network
+from lightm.training.checkpoint import load_matching, load_weights, read_network
 from lightm.training.config import config_from_dict
 from lightm.training.run_folder import Run, load_run
 from lightm.training.task import RunData, Task, build_network, load_data
@@ -28,6 +28,11 @@ class WeightsFile(Run):
     """A weights file, with what a run folder gives: `checkpoint` is the file; it computes in float32."""
 
     about: dict[str, Any] = field(default_factory=dict)  # the record
+
+    @property
+    def weights(self) -> Path:
+        """The file itself."""
+        return self.checkpoint
 
     def network(self) -> nn.Module:
         """The network with its weights, on the CPU."""
@@ -73,6 +78,18 @@ def open_trained(source: str | Path) -> Run:
     known = list_weights()
     names = f", or name weights that come with the package. {suggest(path.name, known)}" if known else "."
     raise LightMError(f"There is no run folder and no weights file {path}; correct the path{names}")
+
+
+def take_weights(source: str | Path, net: nn.Module, task: Task) -> dict[str, Any]:
+    """Give `net`, made for `task`, the weights of `open_trained(source)`; returns what a record says of them.
+
+    Weights whose shape follows the number of classes or of input channels stay new where the tasks differ in it.
+    """
+    run = open_trained(source)
+    counts = ((len(t.classes), t.in_channels) for t in (task, run.task))
+    sizes = {pair for pair in zip(*counts, strict=True) if pair[0] != pair[1]}
+    new = load_matching(run.weights, net, sizes)
+    return {"name": run.config.name, "config_sha256": run.config.sha256, "epoch": run.epoch, "new": new}
 
 
 def read_weights(path: Path) -> WeightsFile:
