@@ -22,9 +22,13 @@ def book() -> Path:
         return Path(named).resolve()
     command = [sys.executable, "-m", "lightm_book", "build", "--committed"]
     (ROOT / "_build").mkdir(exist_ok=True)
-    with FileLock(ROOT / "_build" / "check.lock"):  # tests run in several processes: one builds, the others find it
-        built = subprocess.run(command, text=True, capture_output=True)
-    assert built.returncode == 0, f"{built.stdout}\n{built.stderr}"
+    # Tests run in several processes: one builds, once, for a build rewrites files that the others are looking at.
+    session, stamp = os.environ.get("PYTEST_XDIST_TESTRUNUID", ""), ROOT / "_build" / "check.session"
+    with FileLock(ROOT / "_build" / "check.lock"):
+        if not session or not stamp.exists() or stamp.read_text() != session:
+            built = subprocess.run(command, text=True, capture_output=True)
+            assert built.returncode == 0, f"{built.stdout}\n{built.stderr}"
+            stamp.write_text(session)
     return ROOT / "_build" / "check" / "_build" / "html"
 
 
