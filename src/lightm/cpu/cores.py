@@ -2,8 +2,8 @@
 
 torch's threads meet after every operation, and one that waits for another spins for some milliseconds before it sleeps.
 Where a thread has no core because another program runs there, each of a step's thousands of operations costs whole
-spins. So a command that computes takes the cores that are free, and lets the threads spin for less: long enough for the
-next operation, which comes within some ten microseconds, and no longer. A variable that the user has set decides alone.
+spins. So a command that computes takes the cores that are free. A variable that the user has set decides alone.
+(Spinning for less, by GOMP_SPINCOUNT, helps on busy cores, too, but was slower on quiet ones.)
 """
 
 import os
@@ -11,20 +11,17 @@ import sys
 import time
 from pathlib import Path
 
-# Some ten microseconds. GNU OpenMP takes 300,000 rounds by default, and this many where threads outnumber cores.
-SPINS = 1_000
 OBSERVED = 0.1  # seconds for which the cores are watched
 DECIDED_BY_USER = ("OMP_", "GOMP_", "MKL_NUM_THREADS", "KMP_")
 
 
 def share_cores(earlier: int | None = None) -> None:
-    """Set OMP_NUM_THREADS and GOMP_SPINCOUNT for the torch that will be imported; says so if it is not all cores.
+    """Set OMP_NUM_THREADS for the torch that will be imported, and say so, unless all cores are free.
 
     earlier: the number of threads of the run that goes on; its bits depend on it.
     """
     if "torch" in sys.modules or any(name.startswith(DECIDED_BY_USER) for name in os.environ):
         return
-    os.environ["GOMP_SPINCOUNT"] = str(SPINS)
     cores, free = processors(), earlier or free_cores()
     if free >= cores:
         return
