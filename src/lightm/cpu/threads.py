@@ -25,7 +25,7 @@ _forked = False
 
 
 def run(tasks: list[Task]) -> None:
-    """Calls every task, as many at a time as torch has threads and cores; the first exception is raised at the end."""
+    """Calls every task, at most `torch.get_num_threads()` at a time; the first exception is raised at the end."""
     threads = min(torch.get_num_threads(), len(tasks))
     if threads <= 1:
         for task in tasks:
@@ -43,7 +43,7 @@ def run(tasks: list[Task]) -> None:
         finally:
             _here.inside = False
 
-    parallel = None if _forked else _openmp()
+    parallel = _openmp() if are_torchs() else None
     if parallel is not None:
         parallel(_Callback(work), None, threads, 0)
     else:
@@ -53,6 +53,11 @@ def run(tasks: list[Task]) -> None:
             future.result()
     if errors:
         raise errors[0]
+
+
+def are_torchs() -> bool:
+    """Whether `run` uses torch's own threads, within which an operation of torch is not cut for several threads."""
+    return not _forked and _openmp() is not None
 
 
 def inside() -> bool:

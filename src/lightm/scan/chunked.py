@@ -93,7 +93,12 @@ def _on_all_cores(work: Callable[[slice], Any], u: Tensor) -> list[Any]:
         with torch.inference_mode(inference), torch.no_grad():  # a matter of each thread
             results[i] = work(slice(cuts[i], cuts[i + 1]))
 
-    threads.run([partial(task, i) for i in range(count)])
+    tasks = [partial(task, i) for i in range(count)]
+    if threads.are_torchs():
+        threads.run(tasks)
+    else:  # one part after the other: torch cuts their operations
+        for part in tasks:
+            part()
     return results
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -57,14 +58,16 @@ def picture(figure: Figure, says: str, alt: str) -> str:
     )
 
 
-class Live:
+class Live(ABC):
     """The last line of a cell: `widget()` where a kernel answers the reader, `still()` where none does."""
 
+    @abstractmethod
     def widget(self):
-        raise NotImplementedError
+        """The ipywidgets that compute while the reader moves them."""
 
+    @abstractmethod
     def still(self) -> Slider:
-        raise NotImplementedError
+        """Some of their pictures, for a page."""
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
         if answers():
