@@ -187,7 +187,7 @@ rows = [
     ("scan backend", record["model"]["scan"]),
     (
         "wall time",
-        f"{cost['wall_seconds'] / 60:.0f} minutes, in {cost['sessions']} session(s)",
+        f"{cost['wall_seconds'] / 60:.0f} minutes; sessions: {cost['sessions']}",
     ),
     ("peak memory", f"{cost['peak_memory_bytes'] / 2**30:.1f} GiB"),
     (

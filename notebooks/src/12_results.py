@@ -737,7 +737,7 @@ hardware = {
     for h in [r["environment"]["hardware"]]
 }
 for cpu, cores, threads, gpu in sorted(hardware, key=str):
-    print(f"machine: {cpu}, {cores} cores, {threads} thread(s), GPU: {gpu or 'none'}")
+    print(f"machine: {cpu}; cores: {cores}, threads: {threads}, GPU: {gpu or 'none'}")
 spent = costs(main)
 lines = [
     (
